@@ -1,0 +1,63 @@
+"""What travels: records as they were read, messages as they are understood and sent.
+
+Nothing here touches Kafka, Avro or a database. A message that is sent is made once: `Outgoing`
+holds its bytes and headers, and every further attempt is the same id, key and bytes.
+Source of the header names: CloudEvents 1.0, Kafka protocol binding, binary mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class TopicPartition(NamedTuple):
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record, not yet understood. `timestamp_ms` is the log's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record that was understood: its envelope, its body and the bytes it came in."""
+
+    topic: str
+    key: str
+    id: str
+    source: str
+    type: str
+    body: object
+    value: bytes
+    headers: Headers
+    time_us: int
+    correlation_id: str = ""
+    causation_id: str = ""
+    operation_id: str = ""
+    traceparent: str = ""
+    expires_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A made message, ready for the outbox. `attempt` counts the times it is sent, from 1."""
+
+    topic: str
+    key: str
+    id: str
+    value: bytes
+    headers: Headers
+    attempt: int = 1
