@@ -64,7 +64,8 @@ def _module(owner: str, catalogue: Catalogue) -> str:
     enums = {each.full_name: each for record in records for each in _enums(record)}
     classes = [_class(record) for record in records]
     aliases = [_alias(each) for each in enums.values()]
-    exported = sorted([each.full_name.rpartition(".")[2] for each in (*enums.values(), *records)])
+    names = sorted([*enums, *(record.full_name for record in records)])
+    exported = [name.rpartition(".")[2] for name in names]
     listed = "".join(f'    "{name}",\n' for name in exported)
     body = "".join([*aliases, *classes])
     doc = (
@@ -80,11 +81,10 @@ def _in_order_of_use(owner: str, records: Mapping[str, Record]) -> Iterator[Reco
     """The owner's records, each after those it is made of; otherwise by name."""
     given: set[str] = set()
     for name in sorted(records):
-        used = [s for _, s, _ in parts(records[name], "") if isinstance(s, Record)]
-        for each in reversed(used):
-            if each.full_name.split(".")[1] == owner and each.full_name not in given:
-                given.add(each.full_name)
-                yield each
+        for _, used, _ in reversed(list(parts(records[name], ""))):
+            if isinstance(used, Record) and _owner(used) == owner and used.full_name not in given:
+                given.add(used.full_name)
+                yield used
 
 
 def _enums(record: Record) -> Iterator[Enum]:

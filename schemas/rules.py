@@ -36,7 +36,9 @@ TOPIC_KINDS = {
     "reply": "events",
 }
 TOPIC = re.compile(r"[a-z]+\.[a-z]+\.(events|commands|outcomes)\.v[1-9][0-9]*")
+TIME = "long timestamp-micros"
 INTEGERS = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+PYTHON_TYPES = {"null": type(None), "string": str, "boolean": bool, "int": int, "long": int}
 RECORD_ATTRIBUTES = frozenset(
     {"kind", "topic", "key", "answers", "refusals", "undoes", "total_minor"}
 )
@@ -59,13 +61,13 @@ def complaints_of_record(record: Record) -> Iterator[str]:
 def _of_shape(path: str, shape: Shape) -> Iterator[str]:
     match shape:
         case Array(inner) | Map(inner) if is_empty(inner):
-            yield f"{path}: a list of values without bytes; five bytes make millions. Give them a field."
+            yield f"{path}: items without bytes: a short record makes millions. Give them a field."
         case Map():
             yield f"{path}: maps are not used. Write an array of records with a key field."
         case Fixed() | Primitive("bytes" | "float" | "double"):
-            yield f"{path}: only string, int, long, boolean, null. Money and times are whole numbers."
-        case Primitive(name, logical) if logical and (name, logical) != ("long", "timestamp-micros"):
-            yield f"{path}: logical type {logical} on {name}. Times are long timestamp-micros."
+            yield f"{path}: bytes, fixed and fractions are not used. Money is a long."
+        case Primitive(name, logical) if logical and f"{name} {logical}" != TIME:
+            yield f"{path}: logical type {logical} on {name}. Times are {TIME}."
         case Union(branches) if len(branches) != 2 or branches[0] != Primitive("null"):
             yield f'{path}: the only union is ["null", X]. Write one message type per case.'
         case Enum(full_name=name, doc=""):
@@ -141,19 +143,11 @@ def _default_fits(default: JSON, shape: Shape) -> bool:
     match shape:
         case Union(branches):
             return _default_fits(default, branches[0])
-        case Primitive("null"):
-            return default is None
-        case Primitive("string"):
-            return isinstance(default, str)
-        case Primitive("boolean"):
-            return isinstance(default, bool)
-        case Primitive("int" | "long"):
-            return isinstance(default, int) and not isinstance(default, bool)
-        case Array():
-            return default == []
+        case Primitive(name):
+            return type(default) is PYTHON_TYPES.get(name)
         case Enum(symbols=symbols):
             return default in symbols
-    return False
+    return isinstance(shape, Array) and default == []
 
 
 def complaints_of_messages(records: Mapping[str, Record]) -> Iterator[str]:
@@ -169,6 +163,8 @@ def complaints_of_messages(records: Mapping[str, Record]) -> Iterator[str]:
         yield from _of_total(name, message)
         answered |= {*names_in(message, "answers"), *names_in(message, "refusals")}
         undone.add(message.attributes.get("undoes"))
+    if undone - {None} and OVERTAKEN not in messages:
+        yield f"{OVERTAKEN}: missing, though there are undos. Write it."
     for name in sorted(messages.keys() - answered):
         if messages[name].attributes["kind"] == "reply":
             yield f"{name}: a reply that no command names. Add it to answers or refusals of one."

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
@@ -80,6 +80,7 @@ class Record:
 
 
 Shape: TypeAlias = "Primitive | Array | Map | Union | Fixed | Enum | Record"
+Named: TypeAlias = "Fixed | Enum | Record"
 Names: TypeAlias = Mapping[str, dict[str, JSON]]
 
 
@@ -132,31 +133,36 @@ class _Reader:
     open: list[str] = field(default_factory=list)
 
     def shape(self, schema: JSON, namespace: str, path: str) -> Shape:
+        if isinstance(schema, str):
+            return self._named(schema, namespace, path)
+        if isinstance(schema, list):
+            branches = (self.shape(s, namespace, f"{path}[{i}]") for i, s in enumerate(schema))
+            return Union(tuple(branches))
+        if not isinstance(schema, dict):
+            raise IllegalSchemaError(
+                f"{path}: {schema!r} is no Avro type. Name one or write it out."
+            )
+        return self._written_out(schema, namespace, path)
+
+    def _written_out(self, schema: dict[str, JSON], namespace: str, path: str) -> Shape:
+        named = isinstance(schema.get("name"), str)
+        shape: Shape | None = None
         match schema:
-            case str():
-                return self._named(schema, namespace, path)
-            case list():
-                branches = (self.shape(s, namespace, f"{path}[{i}]") for i, s in enumerate(schema))
-                return Union(tuple(branches))
-            case {"type": "array", "items": items}:
-                return Array(self.shape(items, namespace, f"{path}[]"))
-            case {"type": "map", "values": values}:
-                return Map(self.shape(values, namespace, f"{path}{{}}"))
-            case {"type": "record", "name": str(), "fields": list()}:
-                return self._record(schema, namespace, path)
-            case {"type": "enum", "name": str(), "symbols": list(symbols)}:
-                name = full_name_of(schema, namespace)
-                doc = str(schema.get("doc", ""))
-                return self._finish(name, Enum(name, tuple(map(str, symbols)), doc), path)
-            case {"type": "fixed", "name": str(), "size": int(size)}:
-                name = full_name_of(schema, namespace)
-                logical = str(schema.get("logicalType", ""))
-                return self._finish(name, Fixed(name, size, logical), path)
+            case {"type": "array", "items": inner}:
+                shape = Array(self.shape(inner, namespace, f"{path}[]"))
+            case {"type": "map", "values": inner}:
+                shape = Map(self.shape(inner, namespace, f"{path}{{}}"))
+            case {"type": "record", "fields": list()} if named:
+                shape = self._record(schema, namespace, path)
+            case {"type": "enum", "symbols": list()} | {"type": "fixed", "size": int()} if named:
+                shape = self._finish(_without_parts(schema, namespace), path)
             case {"type": str(name)} if name in PRIMITIVES:
-                return Primitive(name, str(schema.get("logicalType", "")))
-            case {"type": (dict() | list() | str()) as inner} if inner != "record":
-                return self.shape(inner, namespace, path)
-        raise IllegalSchemaError(f"{path}: {schema!r} is not an Avro type. Write it as Avro 1.12 does.")
+                shape = Primitive(name, str(schema.get("logicalType", "")))
+            case {"type": (dict() | list()) as inner}:
+                shape = self.shape(inner, namespace, path)
+        if shape is None:
+            raise IllegalSchemaError(f"{path}: {schema!r} is no Avro type. Correct it.")
+        return shape
 
     def _named(self, name: str, namespace: str, path: str) -> Shape:
         if name in PRIMITIVES:
@@ -164,12 +170,11 @@ class _Reader:
         full = name if "." in name or not namespace else f"{namespace}.{name}"
         if full in self.open:
             raise IllegalSchemaError(
-                f"{path}: {full} contains itself. Recursive schemas are refused; name an id instead."
+                f"{path}: {full} contains itself. Recursion is refused; refer to it by an id."
             )
         if full not in self.finished:
             raise IllegalSchemaError(
-                f"{path}: {full} is not known. Write schemas/<owner>/{full.rpartition('.')[2]}.avsc "
-                "or correct the name."
+                f"{path}: {full} is not known. Write its .avsc file or correct the name."
             )
         return self.finished[full]
 
@@ -180,23 +185,33 @@ class _Reader:
         self.open.pop()
         avro = {"type", "name", "namespace", "fields", "doc"}
         extra = {key: value for key, value in schema.items() if key not in avro}
-        return self._finish(name, Record(name, fields, str(schema.get("doc", "")), extra), path)
+        return self._finish(Record(name, fields, str(schema.get("doc", "")), extra), path)
 
     def _fields(self, declared: JSON, record: str) -> Iterator[Field]:
         assert isinstance(declared, list)
         for each in declared:
             if not isinstance(each, dict) or not {"name", "type"} <= set(each):
-                raise IllegalSchemaError(f"{record}: {each!r} is no field. Give it a name and a type.")
+                raise IllegalSchemaError(f"{record}: {each!r} is no field. Give it name and type.")
             name = str(each["name"])
             shape = self.shape(each["type"], record.rpartition(".")[0], f"{record}.{name}")
-            extra = {key: value for key, value in each.items() if key not in {"name", "type", "doc"}}
+            extra = {key: each[key] for key in each if key not in {"name", "type", "doc"}}
             yield Field(name, shape, str(each.get("doc", "")), extra)
 
-    def _finish(self, name: str, shape: Shape, path: str) -> Shape:
+    def _finish(self, shape: Named, path: str) -> Named:
+        name = shape.full_name
         if name in self.finished:
             raise IllegalSchemaError(f"{path}: {name} is defined twice. Refer to it by its name.")
         self.finished[name] = shape
         return shape
+
+
+def _without_parts(schema: Mapping[str, JSON], namespace: str) -> Fixed | Enum:
+    name = full_name_of(schema, namespace)
+    symbols, size = schema.get("symbols"), schema.get("size")
+    if isinstance(symbols, list):
+        return Enum(name, tuple(map(str, symbols)), str(schema.get("doc", "")))
+    assert isinstance(size, int)
+    return Fixed(name, size, str(schema.get("logicalType", "")))
 
 
 def read_shape(schema: JSON, path: str = "schema") -> Shape:
