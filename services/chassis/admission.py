@@ -1,0 +1,122 @@
+"""What a record is: understood, rejected for good, or parked until this release can read it.
+
+Pure: bytes and headers in, one of three values out. It never raises for what an outsider sent,
+and its reasons name the thing and the place, never the payload. Who may write a topic, and which
+types may stand on it, is checked here, so that no handler ever sees a message it must not trust.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from schemas.catalogue import Catalogue
+from schemas.topics import Topic
+from services.chassis.codec import Codec, OutOfBounds, Undecodable, UnknownSchema
+from services.chassis.envelope import BadEnvelope, parse, time_us
+from services.chassis.messages import Message, Record
+
+RECORD_BYTES_MAX = 256 * 1024
+HEADERS_MAX = 64
+HEADER_BYTES_MAX = 16 * 1024
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ANY_WRITER = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that is not applied: `final` ones are dead letters, the others park their key."""
+
+    reason: str
+    detail: str
+    stage: str
+    final: bool = True
+
+
+class Admission:
+    """The checks of one process: its codec, and the topics that it reads."""
+
+    def __init__(self, codec: Codec, catalogue: Catalogue, topics: tuple[Topic, ...]) -> None:
+        self._codec = codec
+        self._topics = {topic.name: topic for topic in topics}
+        self._keys = {each.python: each.key for each in catalogue.by_name.values()}
+        self._names = {each.python: each.full_name for each in catalogue.by_name.values()}
+
+    def admit(self, record: Record) -> Message | Refused:
+        shape = self._shape(record)
+        if shape is not None:
+            return shape
+        key = (record.key or b"").decode("utf-8", "replace")
+        if not _KEY.fullmatch(key):
+            return Refused("bad_key", "the record key is no id of [A-Za-z0-9._-]{1,64}", "validate")
+        try:
+            headers = parse(record.headers)
+            at_us = time_us(headers.get("ce_time"), record.timestamp_ms * 1000)
+            expires_us = time_us(headers.get("ce_expirytime"), 0)
+        except BadEnvelope as error:
+            return Refused("bad_envelope", str(error), "decode")
+        value = record.value or b""
+        body = self._body(value)
+        if isinstance(body, Refused):
+            return body
+        return self._allowed(record, headers, key, body) or Message(
+            topic=record.topic,
+            key=key,
+            id=headers["ce_id"],
+            source=headers["ce_source"],
+            type=headers["ce_type"],
+            body=body,
+            value=value,
+            headers=record.headers,
+            time_us=at_us,
+            correlation_id=headers.get("ce_correlationid", ""),
+            causation_id=headers.get("ce_causationid", ""),
+            operation_id=headers.get("ce_operationid", ""),
+            traceparent=headers.get("traceparent", ""),
+            expires_us=expires_us,
+        )
+
+    def _shape(self, record: Record) -> Refused | None:
+        size = len(record.value or b"")
+        if size > RECORD_BYTES_MAX:
+            return Refused("too_large", f"{size} bytes, at most {RECORD_BYTES_MAX}", "decode")
+        if len(record.headers) > HEADERS_MAX or (
+            sum(len(name) + len(value or b"") for name, value in record.headers) > HEADER_BYTES_MAX
+        ):
+            return Refused(
+                "bad_envelope",
+                f"more than {HEADERS_MAX} headers or {HEADER_BYTES_MAX} bytes of them",
+                "decode",
+            )
+        if record.value is None:
+            return Refused("undecodable", "no value: these topics know no tombstones", "decode")
+        return None
+
+    def _body(self, value: bytes) -> object | Refused:
+        try:
+            return self._codec.decode(value)
+        except UnknownSchema as error:
+            return Refused("unknown_schema", str(error), "decode", final=False)
+        except OutOfBounds as error:
+            return Refused("out_of_bounds", str(error), "validate")
+        except Undecodable as error:
+            return Refused("undecodable", str(error), "decode")
+
+    def _allowed(
+        self, record: Record, headers: dict[str, str], key: str, body: object
+    ) -> Refused | None:
+        """Type, place, writer and key, in this order: the first that is wrong is the reason."""
+        name = self._names[type(body)]
+        topic = self._topics[record.topic]
+        if headers["ce_type"] != name:
+            return Refused("wrong_type", f"ce_type says otherwise than the body: {name}", "validate")
+        if name not in topic.types:
+            return Refused("type_not_allowed", f"{name} has no place on {topic.name}", "validate")
+        if ANY_WRITER not in topic.writers and headers["ce_source"] not in topic.writers:
+            return Refused(
+                "wrong_writer", f"only {', '.join(topic.writers)} may write {topic.name}", "validate"
+            )
+        field = self._keys[type(body)]
+        if getattr(body, field) != key:
+            return Refused("key_mismatch", f"the record key is not the body's {field}", "validate")
+        return None

@@ -1,0 +1,171 @@
+-- name: meta.all
+SELECT name, value FROM meta
+
+-- name: meta.put
+INSERT INTO meta (name, value) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: offsets.all
+SELECT topic, partition, next FROM offsets
+
+-- name: offsets.begin
+-- A partition never seen before is read from its beginning, never from its end.
+INSERT INTO offsets (topic, partition, next) VALUES (?, ?, 0)
+ON CONFLICT (topic, partition) DO NOTHING
+
+-- name: offsets.advance
+-- The compare-and-set that fences a former owner: new next, topic, partition, believed next.
+UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next = ?
+
+-- name: keys.find
+SELECT name, id FROM keys WHERE name IN :keys
+
+-- name: keys.add
+INSERT INTO keys (name) VALUES (?) ON CONFLICT (name) DO NOTHING
+
+-- name: inbox.seen
+SELECT inbox.key, inbox.source, inbox.id
+FROM :pairs AS wanted
+CROSS JOIN inbox ON inbox.key = wanted.value ->> 0
+    AND inbox.source = wanted.value ->> 1 AND inbox.id = wanted.value ->> 2
+
+-- name: inbox.add
+INSERT INTO inbox (key, source, id, at_us) VALUES (?, ?, ?, ?)
+
+-- name: inbox.sweep
+-- Retention, a slice of keys at a time: before, from key, to key.
+DELETE FROM inbox WHERE at_us < ? AND key BETWEEN ? AND ?
+
+-- name: keys.last
+SELECT coalesce(max(id), 0) FROM keys
+
+-- name: outbox.last
+SELECT coalesce(max(seq), 0) FROM outbox
+
+-- name: outbox.add
+INSERT INTO outbox (seq, key, id, attempt, topic, record_key, value, headers, made_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: outbox.unsent
+SELECT seq, topic, record_key, id, value, headers, attempt FROM outbox
+WHERE sent_us IS NULL AND blocked IS NULL ORDER BY seq LIMIT ?
+
+-- name: outbox.blocked
+SELECT seq, record_key, blocked FROM outbox WHERE sent_us IS NULL AND blocked IS NOT NULL
+
+-- name: outbox.sent
+UPDATE outbox SET sent_us = ? WHERE seq = ? AND sent_us IS NULL
+
+-- name: outbox.block
+UPDATE outbox SET blocked = ? WHERE seq = ?
+
+-- name: outbox.waiting
+-- Which of these messages are still unsent: the timers of their replies do not count yet.
+SELECT outbox.id FROM outbox WHERE sent_us IS NULL AND id IN :keys
+
+-- name: outbox.backlog
+SELECT count(*), min(made_us) FROM outbox WHERE sent_us IS NULL
+
+-- name: outbox.sweep
+DELETE FROM outbox WHERE seq IN
+    (SELECT seq FROM outbox WHERE seq <= ? AND sent_us < ? ORDER BY seq LIMIT 5000)
+
+-- name: timers.set
+INSERT INTO timers (key, name, partition, due_us, interval_us, awaits, message_id)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (key, name) DO UPDATE SET partition = excluded.partition, due_us = excluded.due_us,
+    held_us = NULL, interval_us = excluded.interval_us, awaits = excluded.awaits,
+    message_id = excluded.message_id
+
+-- name: timers.clear
+DELETE FROM timers WHERE key = ? AND name = ?
+
+-- name: timers.due
+SELECT timers.key, keys.name, timers.name, timers.due_us, timers.interval_us, timers.awaits,
+    timers.message_id
+FROM timers JOIN keys ON keys.id = timers.key
+WHERE timers.partition = ? AND timers.due_us <= ? ORDER BY timers.due_us LIMIT ?
+
+-- name: timers.next
+SELECT partition, min(due_us) FROM timers WHERE due_us IS NOT NULL GROUP BY partition
+
+-- name: timers.take
+-- Firing deletes the row as it was read: two owners cannot both succeed.
+DELETE FROM timers WHERE key = ? AND name = ? AND due_us = ?
+
+-- name: timers.grant
+-- Time in which we could not hear, or the other side could not, is not the other side's.
+UPDATE timers SET due_us = ? + interval_us WHERE partition = ? AND due_us <= ?
+
+-- name: timers.grant_awaiting
+UPDATE timers SET due_us = ? + interval_us
+WHERE partition = ? AND awaits = ? AND due_us <= ? + interval_us
+
+-- name: timers.hold
+UPDATE timers SET held_us = max(due_us - ?, 0), due_us = NULL
+WHERE key = ? AND due_us IS NOT NULL
+
+-- name: timers.resume
+UPDATE timers SET due_us = held_us + ?, held_us = NULL WHERE key = ? AND due_us IS NULL
+
+-- name: operations.load
+SELECT operations.key, operations.source, operations.operation, operations.partition,
+    operations.status, operations.reply, operations.undo_reply, operations.call,
+    operations.undo_waits, operations.said, operations.version
+FROM :pairs AS wanted
+CROSS JOIN operations ON operations.key = wanted.value ->> 0
+    AND operations.source = wanted.value ->> 1 AND operations.operation = wanted.value ->> 2
+
+-- name: operations.add
+INSERT INTO operations (status, reply, undo_reply, call, undo_waits, said, partition,
+    key, source, operation, version)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+
+-- name: operations.save
+UPDATE operations SET status = ?, reply = ?, undo_reply = ?, call = ?, undo_waits = ?,
+    said = ?, partition = ?, version = version + 1
+WHERE key = ? AND source = ? AND operation = ? AND version = ?
+
+-- name: operations.calling
+SELECT keys.name, operations.source, operations.operation, operations.status, operations.call
+FROM operations JOIN keys ON keys.id = operations.key
+WHERE operations.status IN ('calling', 'undo_calling') AND operations.partition IN :keys
+
+-- name: parked.find
+SELECT key FROM parked_keys WHERE key IN :keys
+
+-- name: parked.all
+SELECT keys.name, parked_keys.reason, parked_keys.detail, parked_keys.since_us
+FROM parked_keys JOIN keys ON keys.id = parked_keys.key ORDER BY parked_keys.since_us
+
+-- name: parked.add
+INSERT INTO parked_keys (key, reason, detail, since_us) VALUES (?, ?, ?, ?)
+
+-- name: parked.remove
+DELETE FROM parked_keys WHERE key = ?
+
+-- name: dead.add
+INSERT INTO dead_letters (key, kind, reason, detail, stage, topic, partition, offset,
+    timestamp_ms, record_key, value, headers, at_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: dead.waiting
+SELECT seq, topic, partition, offset, timestamp_ms, record_key, value, headers
+FROM dead_letters WHERE key = ? AND state = 'open' AND kind IN ('parked', 'follower')
+ORDER BY seq LIMIT ?
+
+-- name: dead.close
+UPDATE dead_letters SET state = ? WHERE seq = ? AND state = 'open'
+
+-- name: dead.pending
+SELECT topic, count(*) FROM dead_letters WHERE state = 'open' GROUP BY topic
+
+-- name: attempts.begin
+INSERT INTO attempts (topic, partition, offset, tries) VALUES (?, ?, ?, 1)
+ON CONFLICT (topic, partition, offset) DO UPDATE SET tries = tries + 1
+
+-- name: attempts.of
+SELECT tries FROM attempts WHERE topic = ? AND partition = ? AND offset = ?
+
+-- name: attempts.forget
+DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset <= ?

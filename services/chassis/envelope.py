@@ -1,0 +1,123 @@
+"""CloudEvents 1.0 in Kafka binary mode: headers made once for what we say, read from others.
+
+Source: CloudEvents Kafka protocol binding 1.0, binary content mode; correlation extension for
+`ce_correlationid` (the business flow) and `ce_causationid` (the direct cause).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.catalogue import Catalogue
+from services.chassis.codec import Codec
+from services.chassis.messages import Headers, Message, Outgoing
+
+CONTENT_TYPE = "application/avro"
+_REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type")
+
+
+class BadEnvelope(Exception):  # noqa: N818
+    """The headers are not those of a CloudEvent; says which one and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What an outgoing message answers to: copied into its headers."""
+
+    correlation_id: str = ""
+    causation_id: str = ""
+    operation_id: str = ""
+    traceparent: str = ""
+
+
+def timestamp(time_us: int) -> str:
+    """RFC 3339 in UTC with microseconds."""
+    return datetime.fromtimestamp(time_us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Maker:
+    """Makes outgoing messages of one source, once: bytes, headers, topic and key."""
+
+    def __init__(self, source: str, codec: Codec, catalogue: Catalogue) -> None:
+        self.source = source
+        self.codec = codec
+        self._contracts = catalogue.by_type
+        self._fixed: dict[type, Headers] = {
+            contract.python: (
+                ("ce_specversion", b"1.0"),
+                ("ce_source", source.encode()),
+                ("ce_type", contract.full_name.encode()),
+                ("ce_dataschema", f"urn:avro:{contract.full_name}".encode()),
+                ("content-type", CONTENT_TYPE.encode()),
+            )
+            for contract in catalogue.by_name.values()
+        }
+
+    def event(self, body: object, message_id: str, time_us: int, cause: Cause) -> Outgoing:
+        """A message on its contract's own topic, under its contract's own key."""
+        contract = self._contracts[type(body)]
+        if contract.topic is None:
+            raise ValueError(f"{contract.full_name} has no topic of its own: it is a reply")
+        key = str(getattr(body, contract.key))
+        return self.message(contract.topic, key, body, message_id, time_us, cause)
+
+    def message(  # noqa: PLR0913
+        self, topic: str, key: str, body: object, message_id: str, time_us: int, cause: Cause
+    ) -> Outgoing:
+        headers = [
+            *self._fixed[type(body)],
+            ("ce_id", message_id.encode()),
+            ("ce_time", timestamp(time_us).encode()),
+            ("ce_subject", key.encode()),
+        ]
+        if cause.correlation_id:
+            headers.append(("ce_correlationid", cause.correlation_id.encode()))
+        if cause.causation_id:
+            headers.append(("ce_causationid", cause.causation_id.encode()))
+        if cause.operation_id:
+            headers.append(("ce_operationid", cause.operation_id.encode()))
+        if cause.traceparent:
+            headers.append(("traceparent", cause.traceparent.encode()))
+        return Outgoing(topic, key, message_id, self.codec.encode(body), tuple(headers))
+
+
+def cause_of(message: Message) -> Cause:
+    """What a direct consequence of this message says of its origin."""
+    return Cause(
+        message.correlation_id, message.id, message.operation_id, message.traceparent
+    )
+
+
+def parse(headers: Headers) -> dict[str, str]:
+    """The headers as text; raises BadEnvelope where one is missing, unreadable or too long."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name.startswith("ce_") or name in ("content-type", "traceparent"):
+            try:
+                found[name] = value.decode()
+            except (UnicodeDecodeError, AttributeError) as error:
+                raise BadEnvelope(f"header {name} is not UTF-8 text") from error
+    for name in _REQUIRED:
+        if not found.get(name):
+            raise BadEnvelope(f"header {name} is missing: send CloudEvents 1.0 in binary mode")
+    if found["ce_specversion"] != "1.0":
+        raise BadEnvelope("ce_specversion is not 1.0")
+    if len(found["ce_id"]) > 256 or len(found["ce_source"]) > 128:
+        raise BadEnvelope("ce_id may have 256 characters, ce_source 128")
+    if found.get("content-type", CONTENT_TYPE) != CONTENT_TYPE:
+        raise BadEnvelope(f"content-type is not {CONTENT_TYPE}")
+    return found
+
+
+def time_us(text: str | None, otherwise_us: int) -> int:
+    """RFC 3339 to microseconds; a missing time is the log's, a broken one raises BadEnvelope."""
+    if text is None:
+        return otherwise_us
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadEnvelope("ce_time is not RFC 3339") from error
+    if moment.tzinfo is None:
+        raise BadEnvelope("ce_time has no zone")
+    return round(moment.timestamp() * 1_000_000)

@@ -1,0 +1,157 @@
+"""What the one writer takes from its queue, and what an application makes of each.
+
+Records come from Kafka with a place in a log; the others come from inside the process: a tick of
+the clock, a gateway's result, a submission over HTTP, a person's redrive of a parked key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, TypeVar
+
+from services.chassis.admission import Refused
+from services.chassis.handlers import Call, Result
+from services.chassis.messages import Message, Outgoing, Record
+from services.chassis.store import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A record that was understood."""
+
+    message: Message
+    record: Record
+
+    @property
+    def key(self) -> str:
+        return self.message.key
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A record that was not: a dead letter, or the first of a parked key."""
+
+    record: Record
+    refused: Refused
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A timer whose time has come; its row is deleted in the same transaction."""
+
+    key: str
+    name: str
+    interval_us: int
+    awaits: str
+    message_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call to the outside world under way: to be made, and made again until it is known.
+
+    `what`: do or undo of a command, or send for a call that a reactor began.
+    """
+
+    key: str
+    source: str
+    operation: str
+    what: str
+    call: Call
+    command: Message | None
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"{self.operation}/{self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What the outside world said, to be recorded whatever else happened to the key."""
+
+    begun: Begun
+    result: Result
+
+    @property
+    def key(self) -> str:
+        return self.begun.key
+
+
+class Request(Protocol):
+    """A submission over HTTP: the business key it is about, and its own identity."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    request: Request
+
+    @property
+    def key(self) -> str:
+        return self.request.key
+
+
+Item: TypeAlias = Arrived | TurnedAway | Fired | Returned | Submitted
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """`interval_us`: the time granted from when we can hear again; `awaits`: whose reader."""
+
+    name: str
+    due_us: int
+    interval_us: int
+    awaits: str = ""
+    message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one item led to, beside the rows that the application writes itself."""
+
+    result: str = "applied"
+    out: Sequence[Outgoing] = ()
+    timers: Sequence[Timer] = ()
+    cleared: Sequence[str] = ()
+    calls: Sequence[Begun] = ()
+    response: object = None
+
+
+NOTHING = Effect("ignored")
+S = TypeVar("S")
+
+
+class Application(Protocol[S]):
+    """What a process does with its items; everything here runs inside the one transaction."""
+
+    def load(self, items: Sequence[Item], ids: Mapping[str, int], now_us: int) -> Plan[S]:
+        """All rows that the items need, one query a table."""
+
+    def apply(self, state: S, item: Item, now_us: int) -> Plan[Effect]:
+        """One item, in memory. It changes `state` as its last act, or raises and changes nothing."""
+
+    def again(self, state: S, item: Arrived, now_us: int) -> Effect:
+        """An item that the inbox knows already: say again what was said."""
+
+    def write(self, state: S, now_us: int) -> Plan[None]:
+        """Each changed row once, guarded by the version loaded."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a committed transaction leaves to be done, and to be counted."""
+
+    out: list[tuple[int, Outgoing]] = field(default_factory=list)
+    calls: list[Begun] = field(default_factory=list)
+    responses: list[object] = field(default_factory=list)
+    results: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    dead: dict[tuple[str, str], int] = field(default_factory=dict)
+    fired: int = 0
+    more: bool = False

@@ -1,0 +1,70 @@
+"""What is to be said, numbered in the transaction that decided it.
+
+Invariant: nothing is published that is not a committed row, and a key's rows are published in
+the order of their numbers. Numbers are given while the batch holds the database, so number
+order is commit order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from services.chassis.messages import Headers, Outgoing
+from services.chassis.store import Plan, Row, Select, Value, Write, statements
+
+SQL = statements(Path(__file__).parent / "chassis.sql")
+
+
+def pack(headers: Headers) -> bytes:
+    """Headers as bytes for a column; latin-1 inside, so that any byte comes back as it was."""
+    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
+
+
+def unpack(packed: Value) -> Headers:
+    assert isinstance(packed, bytes)
+    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(packed))
+
+
+class Outbox:
+    """The messages of one batch."""
+
+    def __init__(self, now_us: int) -> None:
+        self._now_us = now_us
+        self._out: list[tuple[int, Outgoing]] = []
+
+    def add(self, key: int, message: Outgoing) -> None:
+        self._out.append((key, message))
+
+    def write(self) -> Plan[list[tuple[int, Outgoing]]]:
+        """The rows as numbered, in order, ready to be published once this commits."""
+        if not self._out:
+            return []
+        last = yield Select(SQL["outbox.last"])
+        first = int(last[0][0] or 0) + 1
+        numbered = [(first + at, out) for at, (_, out) in enumerate(self._out)]
+        rows = [
+            _row(seq, key, out, self._now_us)
+            for (seq, out), (key, _) in zip(numbered, self._out, strict=True)
+        ]
+        yield Write(SQL["outbox.add"], rows, expect=len(rows))
+        return numbered
+
+
+def _row(seq: int, key: int, out: Outgoing, now_us: int) -> Row:
+    return (
+        seq, key, out.id, out.attempt, out.topic, out.key, out.value, pack(out.headers), now_us,
+    )
+
+
+def outgoing(rows: Sequence[Row]) -> list[tuple[int, Outgoing]]:
+    """Rows of `outbox.unsent` as they are published."""
+    return [
+        (int(seq or 0), Outgoing(
+            str(topic), str(key), str(message_id),
+            value if isinstance(value, bytes) else b"", unpack(headers), int(attempt or 1),
+        ))
+        for seq, topic, key, message_id, value, headers, attempt in rows
+    ]

@@ -1,0 +1,246 @@
+"""The store on SQLite: one writer connection, one thread, one closure per transaction.
+
+The one module that knows aiosqlite. A plan is driven to its end on the connection's own thread
+between BEGIN IMMEDIATE and COMMIT, so that a batch costs one hop and nobody else's statement can
+stand inside it. Cancelling the caller never cancels the transaction: it ends either way, whole.
+Durability: WAL with synchronous=FULL, so what is committed survives the loss of power.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+import aiosqlite
+import orjson
+
+from services.chassis.store import (
+    Conflict,
+    Constraint,
+    Param,
+    Plan,
+    Row,
+    Select,
+    StoreError,
+    Unavailable,
+    Value,
+    Write,
+)
+
+T = TypeVar("T")
+_HERE = Path(__file__).parent
+_LOG_BYTES_MAX = 64 * 1024 * 1024
+
+
+class AlreadyRunning(StoreError):
+    """Another process works on this database file."""
+
+
+class WrongDatabase(StoreError):
+    """The file is not what this program left: a migration changed, or a newer release wrote it."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _dialect(sql: str) -> str:
+    return sql.replace("IN :keys", "IN (SELECT value FROM json_each(?))").replace(
+        ":pairs", "json_each(?)"
+    )
+
+
+def _param(value: Param) -> Value:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return orjson.dumps(list(value)).decode()
+    return value  # type: ignore[return-value]
+
+
+class SqliteStore:
+    """A `Store` over one file. Made by `open_store`, which holds the file's lock."""
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def run(self, plan: Callable[[], Plan[T]]) -> T:
+        return await _whole(self._writer, functools.partial(_drive, plan))
+
+    async def read(
+        self, sql: str, params: Mapping[str, Value] | Sequence[Value] = ()
+    ) -> list[dict[str, Value]]:
+        return await _whole(self._reader, functools.partial(_rows, sql, params))
+
+    async def log_bytes(self) -> int:
+        """Size of the write-ahead log; above 64 MB it is checkpointed and cut first."""
+        return await _whole(self._writer, _trim_log)
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+
+async def _whole(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    # aiosqlite runs single calls on its thread; the closure needs its queue and its connection.
+    running = asyncio.ensure_future(
+        connection._execute(lambda: work(connection._conn))  # noqa: SLF001
+    )
+    try:
+        result: T = await asyncio.shield(running)
+    except asyncio.CancelledError:
+        # The transaction ends as it would have; only then may the caller go.
+        with contextlib.suppress(Exception):
+            await running
+        raise
+    return result
+
+
+def _drive(plan: Callable[[], Plan[T]], connection: sqlite3.Connection) -> T:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = _steps(plan(), connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.IntegrityError as error:
+        raise Constraint(str(error)) from error
+    except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+        raise Unavailable(f"{type(error).__name__}: {error}") from error
+    return result
+
+
+def _steps(plan: Plan[T], connection: sqlite3.Connection) -> T:
+    rows: list[Row] = []
+    try:
+        ask = next(plan)
+        while True:
+            rows = _perform(connection, ask)
+            ask = plan.send(rows)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _perform(connection: sqlite3.Connection, ask: Select | Write) -> list[Row]:
+    sql = _dialect(ask.statement.sql)
+    if isinstance(ask, Select):
+        return connection.execute(sql, [_param(each) for each in ask.params]).fetchall()
+    if not ask.rows:
+        return []
+    hit = connection.executemany(sql, ask.rows).rowcount
+    if ask.expect is not None and hit != ask.expect:
+        raise Conflict(f"{ask.statement.name} hit {hit} of {ask.expect} rows")
+    return []
+
+
+def _rows(
+    sql: str, params: Mapping[str, Value] | Sequence[Value], connection: sqlite3.Connection
+) -> list[dict[str, Value]]:
+    try:
+        found = connection.execute(sql, params)
+        names = [each[0] for each in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    except sqlite3.OperationalError as error:
+        raise Unavailable(str(error)) from error
+
+
+def _trim_log(connection: sqlite3.Connection) -> int:
+    file = connection.execute("PRAGMA database_list").fetchone()[2]
+    log = Path(f"{file}-wal")
+    if log.exists() and log.stat().st_size > _LOG_BYTES_MAX:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return log.stat().st_size if log.exists() else 0
+
+
+@asynccontextmanager
+async def open_store(
+    path: Path, migrations: Mapping[str, Path], *, durable: bool = True
+) -> AsyncIterator[SqliteStore]:
+    """Open, lock and migrate the file. `migrations`: owner → folder, besides the chassis's own.
+
+    Raises AlreadyRunning (naming the file and its lock) and WrongDatabase.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        writer = await aiosqlite.connect(path, isolation_level=None)
+        try:
+            await _prepare(writer, durable=durable)
+            for owner, folder in {"chassis": _HERE / "migrations", **migrations}.items():
+                await _whole(writer, functools.partial(_migrate, owner, folder))
+            reader = await aiosqlite.connect(
+                f"file:{path}?mode=ro", uri=True, isolation_level=None
+            )
+        except BaseException:
+            await writer.close()
+            raise
+        store = SqliteStore(writer, reader)
+        try:
+            await reader.execute("PRAGMA query_only = 1")
+            yield store
+        finally:
+            await store.close()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> AsyncIterator[None] | object:  # type: ignore[misc]
+    lock: IO[bytes]
+    with Path(f"{path}.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AlreadyRunning(
+                f"{path} is in use by another process (it holds {path}.lock). SQLite serves one"
+                " process a file: stop the other one, or give this one its own BATON_DATABASE."
+            ) from error
+        yield
+
+
+async def _prepare(writer: aiosqlite.Connection, *, durable: bool) -> None:
+    settings = {
+        "journal_mode": "WAL",
+        "synchronous": "FULL" if durable else "OFF",
+        "busy_timeout": "5000",
+        "cache_size": "-16384",
+        "wal_autocheckpoint": "2000",
+        "temp_store": "MEMORY",
+    }
+    if sys.platform == "darwin":
+        settings |= {"fullfsync": "1", "checkpoint_fullfsync": "1"}
+    for name, value in settings.items():
+        await writer.execute_fetchall(f"PRAGMA {name} = {value}")
+
+
+def _migrate(owner: str, folder: Path, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations"
+        " (owner TEXT, name TEXT, sha256 TEXT NOT NULL, PRIMARY KEY (owner, name))"
+    )
+    found = connection.execute("SELECT name, sha256 FROM migrations WHERE owner = ?", (owner,))
+    applied = dict(found.fetchall())
+    files = sorted(folder.glob("[0-9]*.sql"))
+    for name in applied.keys() - {file.name for file in files}:
+        raise WrongDatabase(
+            f"this database has the migration {owner}/{name}, which this release does not know:"
+            " a newer release wrote it. Install that release, or restore a copy made before it."
+        )
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if applied.get(file.name, digest) != digest:
+            raise WrongDatabase(f"the migration {file} changed after it was applied here")
+        if file.name not in applied:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nCOMMIT;")
+            connection.execute(
+                "INSERT INTO migrations VALUES (?, ?, ?)", (owner, file.name, digest)
+            )

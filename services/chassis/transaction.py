@@ -1,0 +1,316 @@
+"""The one transaction: offsets, inbox, rows, timers and outbox of a whole batch, or nothing.
+
+1. offsets   compare-and-set; a row missed rolls everything back (a former owner cannot speak)
+2. inbox     what was applied before is a duplicate
+3. load      all rows the batch's keys need, one query per table
+4. fold      each item through the application, in order, in memory
+5. write     each changed row once, guarded; inbox, timers, dead letters, outbox
+Nothing is published here: what is to be said stands in the outbox when this commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic
+
+from services.chassis import deadletters
+from services.chassis.admission import Admission, Refused
+from services.chassis.inbox import Inbox
+from services.chassis.items import (
+    Application,
+    Applied,
+    Arrived,
+    Effect,
+    Fired,
+    Item,
+    Returned,
+    S,
+    Submitted,
+    Timer,
+    TurnedAway,
+)
+from services.chassis.messages import Record, TopicPartition
+from services.chassis.outbox import Outbox
+from services.chassis.store import Plan, Row, Select, StoreError, Write, statements
+
+SQL = statements(Path(__file__).parent / "chassis.sql")
+FIRED_MAX = 500
+REDRIVEN_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Timers of a partition that are due by `until_us`, everything heard until then."""
+
+    partition: int
+    until_us: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the writer took at once. `advances`: believed next and new next of each partition.
+
+    `sent` are outbox rows that the broker acknowledged since the last transaction.
+    """
+
+    now_us: int
+    items: list[Item] = field(default_factory=list)
+    advances: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    sent: Sequence[int] = ()
+    ticks: Sequence[Tick] = ()
+    redrive: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a transaction needs to know of its process."""
+
+    place: Callable[[str], int]
+    admission: Admission
+
+
+class Transaction(Generic[S]):
+    """One batch on its way through the store; made anew for every attempt."""
+
+    def __init__(self, batch: Batch, application: Application[S], setting: Setting) -> None:
+        self._batch = batch
+        self._application = application
+        self._setting = setting
+        self._ids: dict[str, int] = {}
+        self._parked: set[int] = set()
+        self._inbox = Inbox(batch.now_us)
+        self._outbox = Outbox(batch.now_us)
+        self._timers: dict[tuple[int, str], Row | None] = {}
+        self._dead: list[Row] = []
+        self._newly_parked: dict[int, tuple[str, str]] = {}
+        self._applied = Applied()
+
+    def plan(self) -> Plan[Applied]:
+        batch = self._batch
+        yield Write(
+            SQL["offsets.advance"],
+            [(new, *place, believed) for place, (believed, new) in batch.advances.items()],
+            expect=len(batch.advances),
+        )
+        if batch.sent:
+            yield Write(SQL["outbox.sent"], [(batch.now_us, seq) for seq in batch.sent])
+        items = list(batch.items)
+        for tick in batch.ticks:
+            items += yield from self._due(tick)
+        redriven: list[tuple[int, Item]] = []
+        if batch.redrive:
+            redriven = yield from self._waiting(batch.redrive)
+            items += [item for _, item in redriven]
+        if items:
+            yield from self._work(items, redriven)
+        return self._applied
+
+    def _work(self, items: list[Item], redriven: list[tuple[int, Item]]) -> Plan[None]:
+        yield from self._resolve(items)
+        yield from self._inbox.load(items, self._ids)
+        state = yield from self._application.load(items, self._ids, self._batch.now_us)
+        if redriven:
+            yield from self._redrive(state, redriven)
+        else:
+            for item in items:
+                yield from self._fold(state, item)
+        yield from self._application.write(state, self._batch.now_us)
+        yield from self._write()
+
+    def _due(self, tick: Tick) -> Plan[list[Item]]:
+        rows = yield Select(SQL["timers.due"], (tick.partition, tick.until_us, FIRED_MAX))
+        self._applied.more |= len(rows) == FIRED_MAX
+        yield Write(
+            SQL["timers.take"], [(row[0], row[2], row[3]) for row in rows], expect=len(rows)
+        )
+        unsent = yield Select(SQL["outbox.waiting"], ([str(row[6]) for row in rows],))
+        waiting = {row[0] for row in unsent}
+        fired: list[Item] = []
+        for key, name, timer, _, interval_us, awaits, message_id in rows:
+            if message_id in waiting:
+                # A command still unsent is not a try: its time starts again.
+                due_us = self._batch.now_us + int(interval_us or 0)
+                self._timers[int(key or 0), str(timer)] = (
+                    key, timer, tick.partition, due_us, interval_us, awaits, message_id,
+                )
+                self._ids[str(name)] = int(key or 0)
+                continue
+            fired.append(Fired(
+                str(name), str(timer), int(interval_us or 0), str(awaits), str(message_id),
+                tick.partition,
+            ))
+        if not fired:
+            yield from self._write_timers()
+        return fired
+
+    def _waiting(self, key: str) -> Plan[list[tuple[int, Item]]]:
+        """The records that wait behind a parked key, understood anew by this release."""
+        found = yield Select(SQL["keys.find"], ([key],))
+        if not found:
+            return []
+        rows = yield Select(SQL["dead.waiting"], (found[0][1], REDRIVEN_MAX))
+        items: list[tuple[int, Item]] = []
+        for seq, *cells in rows:
+            record = deadletters.record_of(tuple(cells))
+            verdict = self._setting.admission.admit(record)
+            items.append((int(seq or 0), arrival(record, verdict)))
+        self._applied.more = len(rows) == REDRIVEN_MAX
+        return items
+
+    def _redrive(self, state: S, waiting: list[tuple[int, Item]]) -> Plan[None]:
+        """In order, until one fails again: then it and all behind it stay where they are."""
+        key = self._ids[self._batch.redrive]
+        self._parked.discard(key)
+        closed: list[Row] = []
+        for seq, item in waiting:
+            yield from self._fold(state, item)
+            if key in self._parked:
+                break
+            closed.append(("rejected" if isinstance(item, TurnedAway) else "redriven", seq))
+        yield Write(SQL["dead.close"], closed, expect=len(closed))
+        if key not in self._parked and not self._applied.more:
+            yield Write(SQL["parked.remove"], [(key,)])
+            yield Write(SQL["timers.resume"], [(self._batch.now_us, key)])
+
+    def _resolve(self, items: Sequence[Item]) -> Plan[None]:
+        names = sorted({item.key for item in items})
+        yield from self._find(names)
+        missing = [(name,) for name in names if name not in self._ids]
+        if missing:
+            yield Write(SQL["keys.add"], missing)
+            yield from self._find([name for (name,) in missing])
+        rows = yield Select(SQL["parked.find"], (list(self._ids.values()),))
+        self._parked = {int(row[0] or 0) for row in rows}
+
+    def _find(self, names: Sequence[str]) -> Plan[None]:
+        rows = yield Select(SQL["keys.find"], (names,))
+        self._ids.update((str(name), int(number or 0)) for name, number in rows)
+
+    def _fold(self, state: S, item: Item) -> Plan[None]:
+        key = self._ids[item.key]
+        if isinstance(item, TurnedAway):
+            self._turn_away(key, item.record, item.refused)
+            self._turned_away(item.record, item.refused)
+            return
+        if isinstance(item, Arrived):
+            if key in self._parked:
+                self._park(key, item.record, Refused("follower", "its key is parked", "handle"))
+                self._count(item, "parked")
+                self._respond(item, None)
+                return
+            if self._inbox.knows(key, item.message):
+                effect = self._application.again(state, item, self._batch.now_us)
+                self._keep(key, item, effect)
+                return
+        try:
+            effect = yield from self._application.apply(state, item, self._batch.now_us)
+        except StoreError:
+            raise
+        except Exception as error:
+            if not isinstance(item, Arrived):
+                raise
+            detail = f"{type(error).__name__} in the handler of {item.message.type}"
+            self._park(key, item.record, Refused("handler_raised", detail, "handle", final=False))
+            self._count(item, "parked")
+            self._respond(item, error)
+            return
+        if isinstance(item, Arrived):
+            self._inbox.add(key, item.message)
+        self._keep(key, item, effect)
+
+    def _keep(self, key: int, item: Item, effect: Effect) -> None:
+        for name in effect.cleared:
+            self._timers[key, name] = None
+        partition = self._setting.place(item.key) if effect.timers else 0
+        for timer in effect.timers:
+            self._timers[key, timer.name] = _timer_row(key, partition, timer)
+        for out in effect.out:
+            self._outbox.add(self._ids.get(out.key, key), out)
+        self._applied.calls.extend(effect.calls)
+        self._count(item, effect.result)
+        self._respond(item, effect.response)
+
+    def _turn_away(self, key: int, record: Record, refused: Refused) -> None:
+        if refused.final:
+            self._bury(key, record, "rejected", refused)
+        else:
+            self._park(key, record, refused)
+
+    def _park(self, key: int, record: Record, refused: Refused) -> None:
+        if key in self._parked:
+            self._bury(key, record, "follower", refused)
+            return
+        self._parked.add(key)
+        self._bury(key, record, "parked", refused)
+        if not self._batch.redrive:
+            self._newly_parked[key] = (refused.reason, refused.detail)
+
+    def _bury(self, key: int, record: Record, kind: str, refused: Refused) -> None:
+        """Followers have no copy on the dead letter topic: nothing is wrong with them."""
+        if self._batch.redrive:
+            return  # its row stands there already
+        now_us = self._batch.now_us
+        self._dead.append(deadletters.row_of(key, record, kind, refused, now_us))
+        if kind == "follower":
+            return
+        self._outbox.add(key, deadletters.copy_of(record, kind, refused, now_us))
+        place = (record.topic, refused.reason)
+        self._applied.dead[place] = self._applied.dead.get(place, 0) + 1
+
+    def _turned_away(self, record: Record, refused: Refused) -> None:
+        result = "rejected" if refused.final else "parked"
+        self._tally((record.topic, "", "forged" if refused.reason == "wrong_writer" else result))
+
+    def _count(self, item: Item, result: str) -> None:
+        if isinstance(item, Arrived):
+            self._tally((item.message.topic, item.message.type, result))
+        elif isinstance(item, Fired):
+            self._applied.fired += 1
+
+    def _tally(self, name: tuple[str, str, str]) -> None:
+        self._applied.results[name] = self._applied.results.get(name, 0) + 1
+
+    def _respond(self, item: Item, response: object) -> None:
+        if isinstance(item, (Submitted, Returned)):
+            self._applied.responses.append(response)
+
+    def _write(self) -> Plan[None]:
+        yield from self._inbox.write()
+        yield from self._write_timers()
+        if self._dead:
+            yield Write(SQL["dead.add"], self._dead, expect=len(self._dead))
+        if self._newly_parked:
+            now_us = self._batch.now_us
+            yield Write(SQL["parked.add"], [
+                (key, *why, now_us) for key, why in self._newly_parked.items()
+            ], expect=len(self._newly_parked))
+            yield Write(SQL["timers.hold"], [(now_us, key) for key in self._newly_parked])
+        self._applied.out = yield from self._outbox.write()
+
+    def _write_timers(self) -> Plan[None]:
+        gone = [place for place, row in self._timers.items() if row is None]
+        kept = [row for row in self._timers.values() if row is not None]
+        if gone:
+            yield Write(SQL["timers.clear"], gone)
+        if kept:
+            yield Write(SQL["timers.set"], kept, expect=len(kept))
+        self._timers.clear()
+
+
+def _timer_row(key: int, partition: int, timer: Timer) -> Row:
+    return (
+        key, timer.name, partition, timer.due_us, timer.interval_us, timer.awaits,
+        timer.message_id,
+    )
+
+
+def arrival(record: Record, verdict: object) -> Item:
+    """What admission said of a record, as an item of the queue."""
+    if isinstance(verdict, Refused):
+        key = (record.key or b"").decode("utf-8", "replace")[:64]
+        return TurnedAway(record, verdict, key)
+    return Arrived(verdict, record)  # type: ignore[arg-type]
+
+
