@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from deploy.local.sandboxes.store import Effect, Keyed, Reply, SandboxStore, once
 
-STOP_WITHIN_S = 3
+STOP_WITHIN_S = 8
 
 
 @dataclass(frozen=True)
