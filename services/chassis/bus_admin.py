@@ -1,0 +1,240 @@
+"""Topics, committed positions, and reading without a group: for operators, tools and tests.
+
+Refuses to know which topics there ought to be (that is `schemas.topics`) and to change one that
+exists: a difference is told, never repaired here. Every call is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaTopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    GroupCoordinatorNotAvailableError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
+
+from services.chassis.bus import (
+    CLOSE_WITHIN_S,
+    BrokerSilent,
+    TopicsWrong,
+    answered_within,
+    connection,
+)
+from services.chassis.messages import Record, TopicPartition
+
+_TOPIC_EXISTS = 36
+_COORDINATOR_COMES = (
+    CoordinatorLoadInProgressError,
+    GroupCoordinatorNotAvailableError,
+    NotCoordinatorForGroupError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    name: str
+    partitions: int
+    replication: int = 1
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+class Admin:
+    """One connection for questions about the cluster, opened at the first of them."""
+
+    def __init__(self, bootstrap: str, *, answer_within_s: float = 10.0) -> None:
+        self._bootstrap, self._within_s = bootstrap, answer_within_s
+        self._client: AIOKafkaAdminClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(Exception):
+                async with asyncio.timeout(CLOSE_WITHIN_S):
+                    await client.close()
+
+    async def ensure_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
+        """Creates the missing ones and names them; an existing one is left as it is."""
+        wanted = [
+            NewTopic(s.name, s.partitions, s.replication, topic_configs=dict(s.config))
+            for s in specs
+        ]
+        client = await self._connected()
+        async with answered_within(self._within_s, self._bootstrap, [s.name for s in specs]):
+            answer = await client.create_topics(wanted)
+        created = []
+        for topic, code, why, *_ in answer.topic_errors:
+            if code not in (0, _TOPIC_EXISTS):
+                raise TopicsWrong([topic], f"{for_code(code).__name__}: {why}")
+            if code == 0:
+                created.append(topic)
+        return created
+
+    async def describe_topics(self) -> dict[str, int]:
+        """Every topic of the cluster with its partition count."""
+        client = await self._connected()
+        async with answered_within(self._within_s, self._bootstrap):
+            return {t["topic"]: len(t["partitions"]) for t in await client.describe_topics()}
+
+    async def delete_topics(self, names: Iterable[str]) -> None:
+        client = await self._connected()
+        async with answered_within(self._within_s, self._bootstrap, names):
+            await client.delete_topics(list(names))
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """What the group told lag tools; the truth is in its database."""
+        client = await self._connected()
+        async with answered_within(self._within_s, self._bootstrap):
+            while True:
+                try:
+                    found = await client.list_consumer_group_offsets(group)
+                except _COORDINATOR_COMES:
+                    await asyncio.sleep(0.1)
+                    continue
+                return {TopicPartition(*tp): at.offset for tp, at in found.items()}
+
+    async def probe(self) -> int:
+        """The number of brokers that a fresh answer names. Raises BrokerSilent."""
+        client = await self._connected()
+        async with answered_within(self._within_s, self._bootstrap):
+            return len((await client.describe_cluster())["brokers"])
+
+    async def _connected(self) -> AIOKafkaAdminClient:
+        if self._client is None:
+            client = AIOKafkaAdminClient(**connection(self._bootstrap, self._within_s))
+            try:
+                async with answered_within(self._within_s, self._bootstrap):
+                    await client.start()
+            except BaseException:
+                await client.close()
+                raise
+            self._client = client
+        return self._client
+
+
+async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]:
+    async with Admin(bootstrap) as admin:
+        return await admin.ensure_topics(specs)
+
+
+async def describe_topics(bootstrap: str) -> dict[str, int]:
+    async with Admin(bootstrap) as admin:
+        return await admin.describe_topics()
+
+
+async def probe(bootstrap: str, *, answer_within_s: float = 2.0) -> int:
+    async with Admin(bootstrap, answer_within_s=answer_within_s) as admin:
+        return await admin.probe()
+
+
+class Tail:
+    """Reads topics without a group: `async with Tail(…) as tail`, then `tail.records()`.
+
+    Where it begins is settled when it is entered, so that what is published afterwards is seen.
+    With `until_end` it ends with the last record that was there then.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Iterable[str],
+        *,
+        from_beginning: bool = False,
+        until_end: bool = False,
+        answer_within_s: float = 10.0,
+    ) -> None:
+        self._bootstrap, self._topics = bootstrap, tuple(topics)
+        self._from_beginning, self._until_end = from_beginning, until_end
+        self._within_s = answer_within_s
+        self._consumer: AIOKafkaConsumer | None = None
+        self._left: dict[KafkaTopicPartition, int] = {}
+
+    async def __aenter__(self) -> Self:
+        consumer = self._consumer = AIOKafkaConsumer(
+            **connection(self._bootstrap, self._within_s),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+        )
+        try:
+            async with answered_within(self._within_s, self._bootstrap, self._topics):
+                await consumer.start()
+                await self._settle(consumer)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(Exception):
+                async with asyncio.timeout(CLOSE_WITHIN_S):
+                    await consumer.stop()
+
+    async def records(self) -> AsyncGenerator[Record, None]:
+        consumer = self._consumer
+        assert consumer is not None, "enter the tail before reading it"
+        moved = monotonic()
+        while self._left or not self._until_end:
+            async with answered_within(self._within_s, self._bootstrap, self._topics):
+                fetched = await consumer.getmany(timeout_ms=200)
+            for tp, found in fetched.items():
+                for r in found:
+                    if self._until_end and r.offset >= self._left.get(tp, 0):
+                        break
+                    yield Record(
+                        r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers
+                    )
+            if not self._until_end:
+                continue
+            positions = {tp: await consumer.position(tp) for tp in self._left}
+            self._left = {tp: end for tp, end in self._left.items() if positions[tp] < end}
+            if fetched:
+                moved = monotonic()
+            elif self._left and monotonic() - moved > self._within_s:
+                raise BrokerSilent(self._bootstrap, monotonic() - moved)
+
+    async def _settle(self, consumer: AIOKafkaConsumer) -> None:
+        partitions: list[KafkaTopicPartition] = []
+        for topic in self._topics:
+            found = await consumer._client._wait_on_metadata(topic)  # noqa: SLF001
+            partitions += (KafkaTopicPartition(topic, number) for number in sorted(found))
+        consumer.assign(partitions)
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for tp in partitions:
+            consumer.seek(tp, (starts if self._from_beginning else ends)[tp])
+        self._left = {tp: end for tp, end in ends.items() if end > starts[tp]}
+
+
+async def read_all(bootstrap: str, topics: Iterable[str]) -> list[Record]:
+    """All that is in these topics now, each partition in order."""
+    async with Tail(bootstrap, topics, from_beginning=True, until_end=True) as tail:
+        return [record async for record in tail.records()]
