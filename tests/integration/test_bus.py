@@ -449,6 +449,7 @@ async def test_a_member_that_lives_without_fetching_is_given_up(kafka: str) -> N
         await from_start(reader)
         await publisher.publish([outgoing(topic, "k", 0)])
         await read(reader, 1)
+        assert reader._consumer is not None
         reader._consumer._fetcher._fetch_task.cancel()
         await publisher.publish([outgoing(topic, "k", 1)])
         with pytest.raises(ClientLost, match="stuck"):
