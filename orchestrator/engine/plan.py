@@ -65,7 +65,7 @@ class Ask(Generic[D]):
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[D]):
-    """`turning` is the index of the first step that cannot be taken back."""
+    """`alone`: the step fills its position. `turning`: the first step that cannot be taken back."""
 
     steps: tuple[AnyStep[D], ...]
     names: tuple[str, ...]
@@ -76,6 +76,7 @@ class Plan(Generic[D]):
     asks: Mapping[str, Ask[D]]
     when: tuple[Callable[[D], bool] | None, ...]
     keep: tuple[Callable[[D, Never], D] | None, ...]
+    alone: tuple[bool, ...]
     turning: int
     pivot: int | None
 
@@ -112,6 +113,7 @@ def lay_out(
         asks={ask.name: ask for ask in both},
         when=tuple(None if isinstance(step, Pivot) else step.when for step in steps),
         keep=tuple(step.keep for step in steps),
+        alone=tuple(len(group) == 1 for group in positions for _ in group),
         turning=firm[0] if firm else len(steps),
         pivot=kinds.index(Pivot) if Pivot in kinds else None,
     )
