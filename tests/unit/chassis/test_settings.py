@@ -1,0 +1,146 @@
+"""A process starts with settings that all hold, or says everything that is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field, SecretStr, ValidationError
+
+from services.chassis.settings import Described, Settings, SettingsError
+
+LEAST = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
+
+
+class Secretive(Settings):
+    provider_key: SecretStr | None = Field(None, description="the provider's key")
+
+
+def refused(environment: dict[str, str], settings: type[Settings] = Settings) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        settings.read(environment, service="billing")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_least_environment_gives_the_documented_defaults() -> None:
+    """Only the broker's address is required; the database lies in the state folder."""
+    settings = Settings.read({**LEAST, "BATON_HOME": "/srv/baton"}, service="billing")
+    assert settings.model_dump(exclude_defaults=True) == {
+        "kafka_bootstrap_servers": "kafka:9092",
+        "home": Path("/srv/baton"),
+        "database": Path("/srv/baton/data/billing.db"),
+    }
+    assert (settings.service, settings.batch_max, settings.bind) == ("billing", 1000, "127.0.0.1")
+
+
+def test_values_are_read_as_what_they_mean() -> None:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2",
+        "BATON_DATABASE": "/data/b.db",
+        "BATON_OPS_PORT": "9100",
+        "BATON_API_PORT": "9000",
+        "BATON_API_TOKEN_FILE": "/run/token",
+        "BATON_CONFLUENT_SCHEMA_IDS": '{"7": "baton.orders.OrderPlaced"}',
+        "BATON_TIMER_TICK_S": "0.5",
+        "BATON_LOG_FORMAT": "text",
+        "BATON_PAYMENT_URL": "https://pay.example/v1",
+    }
+    settings = Settings.read(environment, service="orders")
+    assert settings.model_dump(exclude_defaults=True) == {
+        "kafka_bootstrap_servers": "a:1,b:2",
+        "database": Path("/data/b.db"),
+        "ops_port": 9100,
+        "api_port": 9000,
+        "api_token_file": Path("/run/token"),
+        "confluent_schema_ids": {7: "baton.orders.OrderPlaced"},
+        "timer_tick_s": 0.5,
+        "log_format": "text",
+        "payment_url": "https://pay.example/v1",
+    }
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    """Name, refused value and what is allowed, for each; a typing error gets the nearest name."""
+    assert refused(
+        {
+            "BATON_LOGLEVEL": "debug",
+            "BATON_OPS_PORT": "99999",
+            "BATON_LOG_LEVEL": "loud",
+            "BATON_BATCH_MAX": "many",
+            "BATON_PAYMENT_URL": "ftp://pay",
+            "BATON_CONFLUENT_SCHEMA_IDS": "{",
+            "BATON_TIMER_TICK_S": "0",
+            "BATON_API_PORT": "8000",
+        }
+    ) == [
+        "BATON_LOGLEVEL: no such setting; did you mean BATON_LOG_LEVEL?",
+        "BATON_API_TOKEN_FILE: missing, and BATON_API_PORT asks for a token",
+        "KAFKA_BOOTSTRAP_SERVERS: missing: the addresses of Kafka",
+        "BATON_OPS_PORT=99999: allowed is a whole number from 0 to 65535",
+        "BATON_LOG_LEVEL=loud: allowed is debug or info or warning or error",
+        'BATON_CONFLUENT_SCHEMA_IDS={: allowed is a JSON object such as {"7": "baton.x.Y"}',
+        "BATON_PAYMENT_URL=ftp://pay: allowed is a URL, http:// or https://",
+        "BATON_BATCH_MAX=many: allowed is a whole number from 1 to 10000",
+        "BATON_TIMER_TICK_S=0: allowed is a number above 0 to 10",
+    ]
+
+
+def test_the_message_has_a_line_for_each_and_says_where_to_look() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({**LEAST, "BATON_ZZZ": "1"}, service="billing")
+    assert str(caught.value) == (
+        "1 of the settings in the environment cannot be used:\n"
+        "  BATON_ZZZ: no such setting\n"
+        "deploy/REFERENCE.md lists every variable, what it may be and what it means."
+    )
+
+
+def test_variables_of_other_programs_are_passed_over() -> None:
+    """Names without the prefix, those of the tests, and those that are named to `read`."""
+    environment = {**LEAST, "PATH": "/bin", "BATON_REQUIRE_ALL": "1", "BATON_OTHER": "x"}
+    assert Settings.read(environment, service="crm", elsewhere=["BATON_OTHER"]).service == "crm"
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    assert Settings.read({**LEAST, "BATON_OPS_PORT": ""}, service="crm").ops_port == 0
+
+
+def test_a_secret_comes_by_value_or_by_file_and_is_never_shown(tmp_path: Path) -> None:
+    """A subclass's secret: both ways give the same, and no rendering holds it."""
+    file = tmp_path / "key"
+    file.write_text("s3cret-canary\n", encoding="utf-8")
+    by_file = {**LEAST, "BATON_PROVIDER_KEY_FILE": str(file)}
+    by_value = {**LEAST, "BATON_PROVIDER_KEY": "s3cret-canary"}
+    for environment in (by_file, by_value):
+        settings = Secretive.read(environment, service="billing")
+        assert settings.provider_key is not None
+        assert settings.provider_key.get_secret_value() == "s3cret-canary"
+        assert "canary" not in f"{settings!r}{settings}{settings.model_dump()}"
+    (twice,) = refused({**by_file, **by_value}, Secretive)
+    assert twice == (
+        f"BATON_PROVIDER_KEY_FILE={file}: "
+        "the same secret is also given by value; keep one of the two"
+    )
+    absent = f"{tmp_path}/absent"
+    problems = refused({**LEAST, "BATON_PROVIDER_KEY_FILE": absent}, Secretive)
+    assert problems == [f"BATON_PROVIDER_KEY_FILE={absent}: No such file or directory"]
+
+
+def test_settings_do_not_change_after_they_were_read() -> None:
+    settings = Settings.read(LEAST, service="crm")
+    with pytest.raises(ValidationError):
+        settings.batch_max = 5
+
+
+def test_the_reference_has_a_meaning_for_every_variable() -> None:
+    """What `describe` says is what the generated reference prints."""
+    rows = {row.variable: row for row in Settings.describe()}
+    assert len(rows) == len(Settings.model_fields) - 1
+    assert all(row.meaning and row.allowed and row.default for row in rows.values())
+    assert rows["BATON_OPS_PORT"] == Described(
+        "BATON_OPS_PORT",
+        "0",
+        "a whole number from 0 to 65535",
+        "port of health, metrics and version; 0 means none",
+    )
+    assert rows["KAFKA_BOOTSTRAP_SERVERS"].default == "required"
