@@ -24,6 +24,7 @@ from deploy.local.retail.rules import (
     MIXED_INVOICE,
     NAME_CHARACTERS_MAX,
     ORDER_OUT_OF_BOUNDS,
+    RECORD_BYTES_MAX,
     SPOILING,
     Rejected,
     Row,
@@ -120,16 +121,8 @@ def judge_rows(rows: Iterable[Row | Rejected]) -> Judged:
             accepted[invoice] = members
         else:
             rejected += (Rejected(row.line, *refusal, invoice) for row in members)
-    names = _product_names(accepted.values())
-    orders = sorted(
-        ((int(invoice), _order(invoice, members, names)) for invoice, members in accepted.items()),
-        key=lambda numbered: (numbered[1].placed_at, numbered[0]),
-    )
-    return Judged(
-        rows_read,
-        tuple(order for _, order in orders),
-        tuple(sorted(rejected, key=lambda row: row.line)),
-    )
+    orders = _orders(accepted, rejected)
+    return Judged(rows_read, orders, tuple(sorted(rejected, key=lambda row: row.line)))
 
 
 def select(orders: Sequence[Order], *, day: date | None, limit: int | None) -> tuple[Order, ...]:
@@ -167,6 +160,20 @@ def _refusal_of_invoice(
     return None
 
 
+def _orders(accepted: Mapping[str, Sequence[Row]], rejected: list[Rejected]) -> tuple[Order, ...]:
+    """In the order they were placed; one that no record can hold is added to the rejected."""
+    names = _product_names(accepted.values())
+    numbered: list[tuple[datetime, int, Order]] = []
+    for invoice, members in accepted.items():
+        order = _order(invoice, members, names)
+        if _record_bytes(order) <= RECORD_BYTES_MAX:
+            numbered.append((order.placed_at, int(invoice), order))
+            continue
+        detail = f"invoice {invoice} does not fit into a record of {RECORD_BYTES_MAX} bytes"
+        rejected += (Rejected(row.line, ORDER_OUT_OF_BOUNDS, detail, invoice) for row in members)
+    return tuple(order for _, _, order in sorted(numbered, key=lambda each: each[:2]))
+
+
 def _product_names(invoices: Iterable[Sequence[Row]]) -> dict[str, str]:
     """By code; taken from the whole file, so that a selection never renames a product."""
     names: dict[str, str] = {}
@@ -192,6 +199,12 @@ def _order(invoice: str, members: Sequence[Row], names: Mapping[str, str]) -> Or
         charges=tuple(OrderCharge(row.code, row.amount_minor) for row in members if row.is_charge),
         payment_method=payment_method(invoice),
     )
+
+
+def _record_bytes(order: Order) -> int:
+    """An upper bound of what the order takes in Avro; numbers take 10 bytes at most."""
+    lines = sum(len(line.code) + len(line.name.encode()) + 24 for line in order.lines)
+    return 512 + lines + sum(len(charge.code) + 12 for charge in order.charges)
 
 
 def _utc(local_time: datetime) -> datetime:

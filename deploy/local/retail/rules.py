@@ -26,6 +26,7 @@ LINES_MAX = 2_000
 CHARGES_MAX = 200
 NAME_CHARACTERS_MAX = 200
 COUNTRY_CHARACTERS_MAX = 64
+RECORD_BYTES_MAX = 256 * 1024
 AMOUNT_MINOR_MAX = 10**9
 
 _OUTSIDE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -184,7 +185,7 @@ RULES: tuple[Rule, ...] = (
     Rule(CHARGE_WITHOUT_GOODS, Scope.INVOICE, "charges, and no goods with a price",
          "not an order; its charges are rejected", rejects=True),
     Rule(ORDER_OUT_OF_BOUNDS, Scope.INVOICE,
-         "more than 2,000 lines or 200 charges, or an amount not within 1 to 10^9 pence",
+         "more than 2,000 lines, 200 charges or 256 KiB, or an amount not within 1 to 10^9 pence",
          "its rows are rejected", rejects=True),
     Rule("order", Scope.ORDER, "an invoice number of digits with goods that have a price",
          "one order, id retail-<number>"),

@@ -147,6 +147,15 @@ def test_an_order_of_the_largest_size_is_imported(tmp_path: Path) -> None:
     assert found.rejected == ()
 
 
+def test_an_order_too_large_for_a_record_is_rejected_whole(tmp_path: Path) -> None:
+    """2,000 lines of long names would be refused by every reader, so they are refused here."""
+    long = [row(StockCode=f"{n:060}", Description="\N{POUND SIGN}" * 200) for n in range(600)]
+    found = judged(tmp_path, *long, row(InvoiceNo="500002"))
+    assert found.rejected_by_reason() == {"order_out_of_bounds": 600}
+    assert found.rejected[0].detail == ("invoice 500001 does not fit into a record of 262144 bytes")
+    assert [order.order_id for order in found.orders] == ["retail-500002"]
+
+
 def test_a_code_named_twice_stays_two_lines(tmp_path: Path) -> None:
     """Each with its own price; stock sums them whatever the case they were written in."""
     order = judged(tmp_path, row(), row(StockCode="85123a", UnitPrice="2", Quantity="1")).orders[0]
