@@ -8,7 +8,6 @@ the phase becomes terminal.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Never, TypeVar, cast
 
 from orchestrator.engine.draft import Draft
@@ -170,7 +169,7 @@ def _fold(draft: Draft[D], position: tuple[int, ...]) -> None:
         step = draft.steps[index]
         if step.reply is not None:
             keep(draft, index, step.reply)
-            draft.steps[index] = replace(step, reply=None)
+            draft.steps[index] = step._replace(reply=None)
 
 
 def _turn(draft: Draft[D]) -> None:

@@ -10,7 +10,6 @@ Numbers to know: at most `REQUESTS_MAX` cancellation requests are remembered per
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TypeVar
 
 from orchestrator.engine.course import (
@@ -76,17 +75,12 @@ def _started(
     saga: Saga[D], instance: Instance[D] | None, start: Started, now_us: int
 ) -> Decision[D]:
     if instance is None:
-        fresh = _new(saga, saga.key_of(start.event), now_us)
-        begun = replace(fresh, start_id=start.message_id, start_digest=start.content_digest)
-        draft = Draft(saga, begun, now_us)
+        draft = Draft(saga, _new(saga, saga.key_of(start.event), start, now_us), now_us)
         draft.data = saga.begin(start.event)
         settle(draft)
     elif instance.phase is Phase.CANCELLED_EARLY:
-        begun = replace(
-            instance,
-            start_id=start.message_id,
-            start_digest=start.content_digest,
-            started_us=now_us,
+        begun = instance._replace(
+            start_id=start.message_id, start_digest=start.content_digest, started_us=now_us
         )
         draft = Draft(saga, begun, now_us)
         draft.data = saga.begin(start.event)
@@ -165,7 +159,7 @@ def _forgotten(saga: Saga[D], instance: Instance[D], ask: Ask[D], now_us: int) -
     """
     draft = Draft(saga, instance, now_us)
     before = draft.steps[ask.index]
-    draft.steps[ask.index] = replace(before, forgotten=ask.kind)
+    draft.steps[ask.index] = before._replace(forgotten=ask.kind)
     if draft.phase in TERMINAL:
         draft.call_operator(ask.step, Result.RESTORED.value)
     else:
@@ -218,12 +212,9 @@ def _cancel_requested(
     what, detail = "cancellation", asked.request_id
     if saga.cancelled_by is None:
         return _refused(instance, what, Result.NOT_CANCELLABLE, detail=detail)
-    request = Cancellation(asked.request_id, asked.reason)
-    if instance is None or instance.phase is Phase.CANCELLED_EARLY:
-        early = instance or replace(_new(saga, asked.key, now_us), phase=Phase.CANCELLED_EARLY)
-        request = replace(request, answered=True)
-    else:
-        early = instance
+    early = instance or _new(saga, asked.key, None, now_us)
+    answered = early.phase is Phase.CANCELLED_EARLY
+    request = Cancellation(asked.request_id, asked.reason, answered)
     if any(known.request_id == asked.request_id for known in early.cancellations):
         return _refused(instance, what, Result.DUPLICATE, detail=detail)
     if len(early.cancellations) >= REQUESTS_MAX:
@@ -277,17 +268,20 @@ def _inadmissible(
     return None
 
 
-def _new(saga: Saga[D], key: str, now_us: int) -> Instance[D]:
+def _new(saga: Saga[D], key: str, start: Started | None, now_us: int) -> Instance[D]:
+    """Version 0 of a saga; without a start it is one that was cancelled before it came."""
     return Instance(
         saga_id=saga.saga_id(key),
         definition=saga.name,
         definition_version=saga.version,
         key=key,
-        phase=Phase.RUNNING,
+        phase=Phase.RUNNING if start else Phase.CANCELLED_EARLY,
         paused=False,
-        steps=tuple(Step(name) for name in saga.plan.names),
+        steps=saga.plan.idle,
         data=None,
         version=0,
+        start_id=start.message_id if start else "",
+        start_digest=start.content_digest if start else "",
         started_us=now_us,
         updated_us=now_us,
     )

@@ -8,7 +8,6 @@ one call of `decide` and is never kept.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Generic, TypeVar, cast
 
 from orchestrator.engine.instance import (
@@ -97,10 +96,10 @@ class Draft(Generic[D]):
         due_us = self._arm(ask, waited_us)
         if ask.kind is Kind.DO:
             attempt = step.do_tries + 1
-            step = replace(step, do_tries=attempt, waited_us=waited_us, due_us=due_us)
+            step = step._replace(do_tries=attempt, waited_us=waited_us, due_us=due_us)
         else:
             attempt = step.undo_tries + 1
-            step = replace(step, undo_tries=attempt, waited_us=waited_us, due_us=due_us)
+            step = step._replace(undo_tries=attempt, waited_us=waited_us, due_us=due_us)
         self.steps[ask.index] = step
         self.sends.append(Resend(step.name, ask.kind, attempt))
 
@@ -108,13 +107,12 @@ class Draft(Generic[D]):
         """The timer anew, without a send: the command has not left the outbox."""
         step = self.steps[ask.index]
         due_us = self._arm(ask, step.waited_us)
-        self.steps[ask.index] = replace(step, due_us=due_us)
+        self.steps[ask.index] = step._replace(due_us=due_us)
 
     def close(self, index: int, event: StepEvent, reply: object | None = None) -> None:
-        """What the step waited for is settled: its timer ends and its bytes are let go.
+        """What the step waited for is settled, and its timer ends.
 
-        No command of a settled step is sent again, so the bytes need not be kept. That an undo
-        was forgotten still matters; that the do was is settled too.
+        That an undo was forgotten still matters; that the do was is settled too.
         """
         step = self.steps[index]
         if step.due_us:
@@ -141,7 +139,7 @@ class Draft(Generic[D]):
                 ask = self.pending(index)
                 left_us = step.due_us - self.now_us
                 remaining_us = left_us if left_us > 0 else ask.interval_us(step.waited_us)
-                self.steps[index] = replace(step, due_us=0, remaining_us=remaining_us)
+                self.steps[index] = step._replace(due_us=0, remaining_us=remaining_us)
                 self.timers.append(ClearTimer(ask.name))
 
     def release(self) -> None:
@@ -150,7 +148,7 @@ class Draft(Generic[D]):
             if step.remaining_us:
                 ask = self.pending(index)
                 due_us = self._arm(ask, step.waited_us, step.remaining_us)
-                self.steps[index] = replace(step, due_us=due_us, remaining_us=0)
+                self.steps[index] = step._replace(due_us=due_us, remaining_us=0)
 
     def pending(self, index: int) -> Ask[D]:
         """The command that a `sent` or `undoing` step waits for."""

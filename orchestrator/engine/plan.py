@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Never, TypeVar, cast, get_args, get_type_hints
 
+from orchestrator.engine.instance import Step
 from orchestrator.engine.machine import Kind, StepEvent
 from orchestrator.steps import (
     AnyStep,
@@ -69,6 +70,7 @@ class Plan(Generic[D]):
 
     steps: tuple[AnyStep[D], ...]
     names: tuple[str, ...]
+    idle: tuple[Step, ...]
     index: Mapping[str, int]
     positions: tuple[tuple[int, ...], ...]
     dos: tuple[Ask[D], ...]
@@ -106,6 +108,7 @@ def lay_out(
     return Plan(
         steps=tuple(steps),
         names=tuple(step.name for step in steps),
+        idle=tuple(Step(step.name) for step in steps),
         index={step.name: i for i, step in enumerate(steps)},
         positions=positions,
         dos=tuple(dos),
