@@ -89,7 +89,8 @@ def read_catalogue(root: Path) -> Catalogue:
     """Reads `<root>/<owner>/<Record>.avsc`; raises IllegalSchemaError with all complaints."""
     complaints: list[str] = []
     schemas: dict[str, dict[str, JSON]] = {}
-    for path in sorted(root.glob("*/*.avsc")):
+    files = sorted(root.glob("*/*.avsc"))
+    for path in files:
         try:
             schema = _read_file(path)
         except (IllegalSchemaError, json.JSONDecodeError, UnicodeDecodeError) as fault:
@@ -105,7 +106,8 @@ def read_catalogue(root: Path) -> Catalogue:
             complaints.append(str(fault))
     for record in records.values():
         complaints.extend(complaints_of_record(record))
-    complaints.extend(complaints_of_messages(records))
+    if len(records) == len(files):  # otherwise a broken file would be told twice, as missing
+        complaints.extend(complaints_of_messages(records))
     if complaints:
         raise IllegalSchemaError("\n".join(dict.fromkeys(complaints)))
     return Catalogue(_contracts(records, whole), records)

@@ -36,6 +36,7 @@ TOPIC_KINDS = {
     "reply": "events",
 }
 TOPIC = re.compile(r"[a-z]+\.[a-z]+\.(events|commands|outcomes)\.v[1-9][0-9]*")
+NULL = Primitive("null")
 TIME = "long timestamp-micros"
 INTEGERS = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 PYTHON_TYPES = {"null": type(None), "string": str, "boolean": bool, "int": int, "long": int}
@@ -68,7 +69,7 @@ def _of_shape(path: str, shape: Shape) -> Iterator[str]:
             yield f"{path}: bytes, fixed and fractions are not used. Money is a long."
         case Primitive(name, logical) if logical and f"{name} {logical}" != TIME:
             yield f"{path}: logical type {logical} on {name}. Times are {TIME}."
-        case Union(branches) if len(branches) != 2 or branches[0] != Primitive("null"):
+        case Union(branches) if len(branches) != 2 or branches[0] != NULL:
             yield f'{path}: the only union is ["null", X]. Write one message type per case.'
         case Enum(full_name=name, doc=""):
             yield f"{path}: enum {name} has no doc. Say what it means."
@@ -92,7 +93,7 @@ def _of_record_itself(name: str, fields: tuple[Field, ...], doc: str) -> Iterato
 def bounded(shape: Shape) -> Shape:
     """What the bounds of a field speak about: the shape without null and without its list."""
     if isinstance(shape, Union):
-        return bounded(shape.branches[-1]) if shape.branches else shape
+        return bounded(next((b for b in shape.branches if b != NULL), NULL))
     return bounded(shape.items) if isinstance(shape, Array) else shape
 
 
@@ -125,10 +126,20 @@ def _of_text(path: str, given: Mapping[str, JSON]) -> Iterator[str]:
     pattern = given.get("pattern")
     if isinstance(pattern, str) and not (pattern.startswith("^") and pattern.endswith("$")):
         yield f"{path}: pattern {pattern!r} must begin with ^ and end with $."
+    if isinstance(pattern, str) and not _compiles(pattern):
+        yield f"{path}: pattern {pattern!r} is no regular expression. Correct it."
     if "format" in given and given["format"] not in FORMATS:
         yield f"{path}: format {given['format']!r} is not one of {sorted(FORMATS)}."
     if not {"pattern", "max_length", "format"} & set(given):
         yield f"{path}: text without pattern, format or max_length. Bound it."
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 def _of_number(path: str, given: Mapping[str, JSON], avro: str) -> Iterator[str]:
@@ -197,7 +208,7 @@ def _of_topic(name: str, message: Record) -> Iterator[str]:
     if form is None:
         yield f"{name}: topic {topic!r} is not <domain>.<entity>.<kind>.v<N>."
     elif form[1] != TOPIC_KINDS[str(kind)]:
-        yield f"{name}: a {kind} on {topic}; it belongs on a topic of {TOPIC_KINDS[str(kind)]}."
+        yield f"{name}: kind {kind} on {topic}; it belongs on one of {TOPIC_KINDS[str(kind)]}."
 
 
 def _of_answers(name: str, message: Record, messages: Mapping[str, Record]) -> Iterator[str]:
@@ -213,7 +224,7 @@ def _of_answers(name: str, message: Record, messages: Mapping[str, Record]) -> I
     for each in (*answers, *refusals):
         reply = messages.get(each)
         if reply is None or reply.attributes["kind"] != "reply":
-            yield f"{name}: {each} is not a reply in this catalogue. Write it or correct the name."
+            yield f"{name}: {each} is no reply of this catalogue. Write it or correct it."
         elif each.rpartition(".")[0] != name.rpartition(".")[0]:
             yield f"{name}: {each} belongs to another owner; who answers owns both."
         elif reply.attributes.get("key") != message.attributes.get("key"):
