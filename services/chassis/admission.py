@@ -38,7 +38,8 @@ class Admission:
 
     def __init__(self, codec: Codec, catalogue: Catalogue, topics: tuple[Topic, ...]) -> None:
         self._codec = codec
-        self._topics = {topic.name: topic for topic in topics}
+        self._types = {topic.name: frozenset(topic.types) for topic in topics}
+        self._writers = {topic.name: frozenset(topic.writers) for topic in topics}
         self._keys = {each.python: each.key for each in catalogue.by_name.values()}
         self._names = {each.python: each.full_name for each in catalogue.by_name.values()}
 
@@ -107,15 +108,15 @@ class Admission:
     ) -> Refused | None:
         """Type, place, writer and key, in this order: the first that is wrong is the reason."""
         name = self._names[type(body)]
-        topic = self._topics[record.topic]
+        topic = record.topic
         if headers["ce_type"] != name:
             return Refused("wrong_type", f"ce_type says otherwise than the body: {name}", "validate")
-        if name not in topic.types:
-            return Refused("type_not_allowed", f"{name} has no place on {topic.name}", "validate")
-        if ANY_WRITER not in topic.writers and headers["ce_source"] not in topic.writers:
-            return Refused(
-                "wrong_writer", f"only {', '.join(topic.writers)} may write {topic.name}", "validate"
-            )
+        if name not in self._types[topic]:
+            return Refused("type_not_allowed", f"{name} has no place on {topic}", "validate")
+        writers = self._writers[topic]
+        if ANY_WRITER not in writers and headers["ce_source"] not in writers:
+            only = ", ".join(sorted(writers))
+            return Refused("wrong_writer", f"only {only} may write {topic}", "validate")
         field = self._keys[type(body)]
         if getattr(body, field) != key:
             return Refused("key_mismatch", f"the record key is not the body's {field}", "validate")

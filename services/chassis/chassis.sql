@@ -9,8 +9,8 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value
 SELECT topic, partition, next FROM offsets
 
 -- name: offsets.begin
--- A partition never seen before is read from its beginning, never from its end.
-INSERT INTO offsets (topic, partition, next) VALUES (?, ?, 0)
+-- A partition never seen before is read from its log's beginning, never from its end.
+INSERT INTO offsets (topic, partition, next) VALUES (?, ?, ?)
 ON CONFLICT (topic, partition) DO NOTHING
 
 -- name: offsets.advance
@@ -87,7 +87,10 @@ FROM timers JOIN keys ON keys.id = timers.key
 WHERE timers.partition = ? AND timers.due_us <= ? ORDER BY timers.due_us LIMIT ?
 
 -- name: timers.next
-SELECT partition, min(due_us) FROM timers WHERE due_us IS NOT NULL GROUP BY partition
+-- The earliest of each partition, one index look-up apiece.
+SELECT wanted.value,
+    (SELECT min(due_us) FROM timers WHERE partition = wanted.value AND due_us IS NOT NULL)
+FROM :list AS wanted
 
 -- name: timers.take
 -- Firing deletes the row as it was read: two owners cannot both succeed.

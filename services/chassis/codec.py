@@ -125,7 +125,7 @@ def _reader(
 ) -> Callable[[io.BytesIO], object]:
     def read(stream: io.BytesIO) -> object:
         try:
-            record = fastavro.schemaless_reader(stream, schema, reader_schema)
+            record: Any = fastavro.schemaless_reader(stream, schema, reader_schema)
         except Exception as error:  # a hostile body can fail anywhere inside the decoder
             raise Undecodable(f"body is not {python.__name__}: {type(error).__name__}") from error
         try:
@@ -142,7 +142,7 @@ def _to_record(schema: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
     """How an object becomes the dict fastavro writes; flat ones are their own `__dict__`."""
     named: dict[str, Callable[[Any], Any] | None] = {}
     convert = _converter(schema, named, str(schema.get("namespace", "")))
-    return convert or (lambda body: body.__dict__)  # type: ignore[return-value]
+    return convert or (lambda body: body.__dict__)
 
 
 def _converter(

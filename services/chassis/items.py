@@ -122,6 +122,8 @@ class Effect:
     cleared: Sequence[str] = ()
     calls: Sequence[Begun] = ()
     response: object = None
+    dead: Refused | None = None  # the record is also a dead letter; its key goes on
+    facts: Sequence[object] = ()  # what an observer counts once this is committed
 
 
 NOTHING = Effect("ignored")
@@ -153,5 +155,7 @@ class Applied:
     responses: list[object] = field(default_factory=list)
     results: dict[tuple[str, str, str], int] = field(default_factory=dict)
     dead: dict[tuple[str, str], int] = field(default_factory=dict)
+    errors: list[tuple[str, Exception]] = field(default_factory=list)
+    facts: list[object] = field(default_factory=list)
     fired: int = 0
     more: bool = False

@@ -55,10 +55,10 @@ def pack_message(message: Message) -> bytes:
 
 def unpack_message(packed: bytes, decode: Callable[[bytes], object]) -> Message:
     head, value = _split(packed)
-    topic, key, message_id, source, name, time_us, *links, expires_us, headers = head
+    topic, key, message_id, source, name, time_us, *rest, headers = head
     return Message(
         topic, key, message_id, source, name, decode(value), value, _headers(headers), time_us,
-        *links, expires_us=expires_us,
+        *rest,
     )
 
 

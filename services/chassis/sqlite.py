@@ -16,10 +16,10 @@ import hashlib
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import aiosqlite
 import orjson
@@ -52,9 +52,9 @@ class WrongDatabase(StoreError):
 
 @functools.lru_cache(maxsize=1024)
 def _dialect(sql: str) -> str:
-    return sql.replace("IN :keys", "IN (SELECT value FROM json_each(?))").replace(
-        ":pairs", "json_each(?)"
-    )
+    for name in (":pairs", ":list"):
+        sql = sql.replace(name, "json_each(?)")
+    return sql.replace("IN :keys", "IN (SELECT value FROM json_each(?))")
 
 
 def _param(value: Param) -> Value:
@@ -90,7 +90,7 @@ class SqliteStore:
 async def _whole(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
     # aiosqlite runs single calls on its thread; the closure needs its queue and its connection.
     running = asyncio.ensure_future(
-        connection._execute(lambda: work(connection._conn))  # noqa: SLF001
+        connection._execute(lambda: work(connection._conn))  # type: ignore[no-untyped-call]  # noqa: SLF001
     )
     try:
         result: T = await asyncio.shield(running)
@@ -193,8 +193,7 @@ async def open_store(
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> AsyncIterator[None] | object:  # type: ignore[misc]
-    lock: IO[bytes]
+def _locked(path: Path) -> Iterator[None]:
     with Path(f"{path}.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -42,7 +42,7 @@ class Unavailable(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL by name. `IN :keys` takes one parameter, a sequence; `:pairs` a sequence of tuples."""
+    """SQL by name. `IN :keys` and `:list` take one sequence; `:pairs` a sequence of tuples."""
 
     name: str
     sql: str

@@ -69,6 +69,7 @@ class Setting:
 
     place: Callable[[str], int]
     admission: Admission
+    never_queued: frozenset[str] = frozenset()  # topics that do not wait behind a parked key
 
 
 class Transaction(Generic[S]):
@@ -195,7 +196,7 @@ class Transaction(Generic[S]):
             self._turned_away(item.record, item.refused)
             return
         if isinstance(item, Arrived):
-            if key in self._parked:
+            if key in self._parked and item.message.topic not in self._setting.never_queued:
                 self._park(key, item.record, Refused("follower", "its key is parked", "handle"))
                 self._count(item, "parked")
                 self._respond(item, None)
@@ -208,13 +209,8 @@ class Transaction(Generic[S]):
             effect = yield from self._application.apply(state, item, self._batch.now_us)
         except StoreError:
             raise
-        except Exception as error:
-            if not isinstance(item, Arrived):
-                raise
-            detail = f"{type(error).__name__} in the handler of {item.message.type}"
-            self._park(key, item.record, Refused("handler_raised", detail, "handle", final=False))
-            self._count(item, "parked")
-            self._respond(item, error)
+        except Exception as error:  # noqa: BLE001
+            self._raised(key, item, error)
             return
         if isinstance(item, Arrived):
             self._inbox.add(key, item.message)
@@ -228,9 +224,26 @@ class Transaction(Generic[S]):
             self._timers[key, timer.name] = _timer_row(key, partition, timer)
         for out in effect.out:
             self._outbox.add(self._ids.get(out.key, key), out)
+        if effect.dead is not None and isinstance(item, Arrived):
+            self._bury(key, item.record, "rejected", effect.dead)
+        self._applied.facts.extend(effect.facts)
         self._applied.calls.extend(effect.calls)
         self._count(item, effect.result)
         self._respond(item, effect.response)
+
+    def _raised(self, key: int, item: Item, error: Exception) -> None:
+        """A fault of a handler harms its own key: parked, asked again later, or told the caller."""
+        self._applied.errors.append((item.key, error))
+        if isinstance(item, Arrived):
+            detail = f"{type(error).__name__} in the handler of {item.message.type}"
+            self._park(key, item.record, Refused("handler_raised", detail, "handle", final=False))
+            self._count(item, "parked")
+        elif isinstance(item, Fired):
+            self._timers[key, item.name] = (
+                key, item.name, item.partition, self._batch.now_us + item.interval_us,
+                item.interval_us, item.awaits, item.message_id,
+            )
+        self._respond(item, error)
 
     def _turn_away(self, key: int, record: Record, refused: Refused) -> None:
         if refused.final:

@@ -1,0 +1,256 @@
+"""Sagas as rows: what one batch loads, changes in memory and writes once.
+
+Knows how an instance is kept, not what it means. Everything is kept by name. A saga's row is
+written at the version it was loaded with, so two writers cannot both move it. Made commands are
+inserted when they are made and read only when they are sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from orchestrator.engine.instance import Cancellation, Instance, Step
+from orchestrator.engine.machine import Kind, Phase, Status
+from orchestrator.saga import Saga
+from services.chassis.messages import Outgoing
+from services.chassis.packing import pack_reply, unpack_reply
+from services.chassis.store import Plan, Row, Select, Value, Write, statements
+
+SQL = statements(Path(__file__).parent / "store.sql")
+MIGRATIONS = Path(__file__).parent / "migrations"
+Definition = Callable[[str, int], Saga[object]]
+_DATA_CACHED_MAX = 4096
+_STEP_NUMBERS = ("do_tries", "undo_tries", "since_us", "waited_us", "due_us", "remaining_us")
+
+
+@dataclass(slots=True)
+class Held:
+    """One saga as this batch sees it; `row` is 0 and `loaded` None for one that is new."""
+
+    key: int
+    instance: Instance[object]
+    row: int = 0
+    loaded: Instance[object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the journal, before its saga has a row."""
+
+    saga_id: str
+    values: Row
+
+
+class Sagas:
+    """The sagas of one batch. Replies kept inside a Parallel are encoded by the codec given."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        encode: Callable[[object], bytes],
+        decode: Callable[[bytes], object],
+        cache: dict[int, tuple[str, object]],
+    ) -> None:
+        self._definition, self._encode, self._decode = definition, encode, decode
+        self._cache = cache
+        self._held: dict[str, Held] = {}
+        self._changed: dict[str, Held] = {}
+        self._made: dict[tuple[str, str], Outgoing] = {}
+        self._lines: list[Line] = []
+        self._verbs: list[Row] = []
+
+    def load(self, keys: Sequence[int]) -> Plan[None]:
+        rows = yield Select(SQL["sagas.load"], (keys,))
+        for row in rows:
+            held = self._read(row)
+            self._held[held.instance.saga_id] = held
+
+    def find(self, saga_id: str) -> Held | None:
+        return self._held.get(saga_id)
+
+    def put(self, key: int, instance: Instance[object]) -> None:
+        held = self._held.get(instance.saga_id)
+        if held is None:
+            held = self._held[instance.saga_id] = Held(key, instance)
+        held.instance = instance
+        self._changed[instance.saga_id] = held
+
+    def put_made(self, saga_id: str, name: str, message: Outgoing) -> None:
+        self._made[saga_id, name] = message
+
+    def made(self, saga_id: str, name: str, key: str, attempt: int) -> Plan[Outgoing]:
+        """The bytes of a command that was made before, for one more attempt."""
+        fresh = self._made.get((saga_id, name))
+        if fresh is not None:
+            return unpack_reply(pack_reply(fresh), fresh.topic, key, attempt)
+        rows = yield Select(SQL["made.find"], (self._held[saga_id].row, name))
+        topic, packed = rows[0]
+        assert isinstance(packed, bytes)
+        return unpack_reply(packed, str(topic), key, attempt)
+
+    def note(self, saga_id: str, values: Row) -> None:
+        """A line of the journal: the columns of `journal.add` after the saga."""
+        self._lines.append(Line(saga_id, values))
+
+    def note_verb(self, values: Row) -> None:
+        self._verbs.append(values)
+
+    def write(self) -> Plan[None]:
+        new = [held for held in self._changed.values() if held.loaded is None]
+        if new:
+            last = yield Select(SQL["sagas.last"])
+            for row, held in enumerate(new, int(last[0][0] or 0) + 1):
+                held.row = row
+            yield Write(SQL["sagas.add"], [self._new(held) for held in new], expect=len(new))
+        old = [self._old(held) for held in self._changed.values() if held.loaded is not None]
+        if old:
+            yield Write(SQL["sagas.save"], old, expect=len(old))
+        data = [self._data(held) for held in self._changed.values() if _data_moved(held)]
+        if data:
+            yield Write(SQL["data.put"], data, expect=len(data))
+        if self._made:
+            yield Write(
+                SQL["made.add"],
+                [
+                    (self._held[saga_id].row, name, made.topic, pack_reply(made))
+                    for (saga_id, name), made in self._made.items()
+                ],
+                expect=len(self._made),
+            )
+        lines = [
+            (self._held[line.saga_id].row, *line.values)
+            for line in self._lines
+            if line.saga_id in self._held
+        ]
+        if lines:
+            yield Write(SQL["journal.add"], lines, expect=len(lines))
+        if self._verbs:
+            yield Write(SQL["verbs.add"], self._verbs)
+
+    def _new(self, held: Held) -> Row:
+        instance = held.instance
+        return (
+            *self._moving(instance),
+            held.row,
+            held.key,
+            instance.saga_id,
+            instance.definition,
+            instance.definition_version,
+        )
+
+    def _old(self, held: Held) -> Row:
+        assert held.loaded is not None
+        return (*self._moving(held.instance), held.row, held.loaded.version)
+
+    def _moving(self, instance: Instance[object]) -> Row:
+        return (
+            instance.phase.value,
+            int(instance.paused),
+            orjson.dumps([self._step(step) for step in instance.steps]).decode(),
+            instance.version,
+            instance.start_id,
+            instance.start_digest,
+            orjson.dumps(instance.cancellations).decode(),
+            instance.reason,
+            instance.detail,
+            instance.attention,
+            instance.attentions,
+            instance.started_us,
+            instance.updated_us,
+        )
+
+    def _step(self, step: Step) -> dict[str, object]:
+        """Only what differs from a step whose turn has not come: rows stay small."""
+        kept: dict[str, object] = {"name": step.name, "status": step.status.value}
+        for name in _STEP_NUMBERS:
+            value = getattr(step, name)
+            if value:
+                kept[name] = value
+        if step.reply is not None:
+            kept["reply"] = self._encode(step.reply).decode("latin-1")
+        if step.forgotten is not None:
+            kept["forgotten"] = step.forgotten.value
+        return kept
+
+    def _data(self, held: Held) -> Row:
+        instance = held.instance
+        if instance.data is None:
+            return (held.row, None)
+        saga = self._definition(instance.definition, instance.definition_version)
+        return (held.row, saga.dump(instance.data).decode())
+
+    def _read(self, row: Row) -> Held:
+        (
+            number,
+            saga_id,
+            name,
+            version,
+            key,
+            phase,
+            paused,
+            steps,
+            at,
+            start_id,
+            digest,
+            asked,
+            reason,
+            detail,
+            attention,
+            attentions,
+            started_us,
+            updated_us,
+            data,
+        ) = row
+        saga = self._definition(str(name), int(version or 0))
+        by_name = {each["name"]: self._step_of(each) for each in orjson.loads(str(steps))}
+        instance: Instance[object] = Instance(
+            saga_id=str(saga_id),
+            definition=str(name),
+            definition_version=int(version or 0),
+            key=str(key),
+            phase=Phase(str(phase)),
+            paused=bool(paused),
+            steps=tuple(by_name[each] for each in saga.plan.names),
+            data=self._load_data(int(number or 0), saga, data),
+            version=int(at or 0),
+            start_id=str(start_id),
+            start_digest=str(digest),
+            cancellations=tuple(Cancellation(**each) for each in orjson.loads(str(asked))),
+            reason=str(reason),
+            detail=str(detail),
+            attention=str(attention),
+            attentions=int(attentions or 0),
+            started_us=int(started_us or 0),
+            updated_us=int(updated_us or 0),
+        )
+        return Held(0, instance, int(number or 0), instance)
+
+    def _load_data(self, row: int, saga: Saga[object], column: Value) -> object | None:
+        """Decoding is remembered by the very text it came from, so it cannot be stale."""
+        if column is None:
+            return None
+        text = str(column)
+        known = self._cache.get(row)
+        if known is not None and known[0] == text:
+            return known[1]
+        data = saga.load(text)
+        if len(self._cache) >= _DATA_CACHED_MAX:
+            self._cache.clear()
+        self._cache[row] = (text, data)
+        return data
+
+    def _step_of(self, kept: dict[str, object]) -> Step:
+        values = {**kept, "status": Status(str(kept["status"]))}
+        if "reply" in kept:
+            values["reply"] = self._decode(str(kept["reply"]).encode("latin-1"))
+        if "forgotten" in kept:
+            values["forgotten"] = Kind(str(kept["forgotten"]))
+        return Step(**values)  # type: ignore[arg-type]
+
+
+def _data_moved(held: Held) -> bool:
+    return held.loaded is None or held.instance.data is not held.loaded.data

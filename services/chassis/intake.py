@@ -1,0 +1,306 @@
+"""The one writer of a process: takes what is waiting, commits it at once, tells who waits.
+
+Pollers, HTTP submissions, timers, gateway results and redrives put items in; nobody waits in a
+poll for the writer. `believed` offsets are those last committed here: a compare-and-set that
+misses means that somebody else owns the partition, and then everything in memory is worthless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from services.chassis.admission import Refused
+from services.chassis.clock import Clock
+from services.chassis.gateways import Gateways
+from services.chassis.items import (
+    Application,
+    Applied,
+    Arrived,
+    Item,
+    Request,
+    Returned,
+    S,
+    Submitted,
+    TurnedAway,
+)
+from services.chassis.messages import Record, TopicPartition
+from services.chassis.positions import Positions
+from services.chassis.relay import Relay
+from services.chassis.store import Conflict, Constraint, Store, StoreError
+from services.chassis.transaction import Batch, Setting, Tick, Transaction, arrival
+
+_BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 5.0
+_MARK_WITHIN_S = 0.2
+_log = logging.getLogger(__name__)
+Observer = Callable[[Applied, float, int], None]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    item: Item
+    future: asyncio.Future[object]
+
+
+class Intake(Generic[S]):
+    """The queue and its writer. `observe(applied, seconds, records)` is told of each commit."""
+
+    def __init__(
+        self,
+        store: Store,
+        application: Application[S],
+        setting: Setting,
+        positions: Positions,
+        clock: Clock,
+        *,
+        batch_max: int,
+        observe: Observer,
+    ) -> None:
+        self._store, self._application, self._setting = store, application, setting
+        self._positions, self._clock = positions, clock
+        self._batch_max, self._observe = batch_max, observe
+        self._records: deque[Record] = deque()
+        self._inside: deque[_Waiting] = deque()
+        self._ticks: dict[int, Tick] = {}
+        self._redrives: deque[tuple[str, asyncio.Future[object]]] = deque()
+        self._sent: list[int] = []
+        self._sent_at_s = 0.0
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.unwritable = ""
+        self.relay: Relay | None = None
+        self.gateways: Gateways | None = None
+
+    @property
+    def backlog(self) -> int:
+        return len(self._records)
+
+    @property
+    def full(self) -> bool:
+        """Then the reader holds its partitions, and goes on polling."""
+        return len(self._records) >= 4 * self._batch_max or (
+            self.gateways is not None and self.gateways.full
+        )
+
+    def put_records(self, records: Sequence[Record]) -> None:
+        if records:
+            self._records.extend(records)
+            self._wake.set()
+
+    def put_tick(self, tick: Tick) -> None:
+        self._ticks[tick.partition] = tick
+        self._wake.set()
+
+    def put_returned(self, returned: Returned) -> asyncio.Future[object]:
+        return self._put(returned)
+
+    async def submit(self, request: Request) -> object:
+        """The handler's response, after it is committed; raises what the handler raised."""
+        return await self._put(Submitted(request))
+
+    def redrive(self, key: str) -> asyncio.Future[object]:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._redrives.append((key, future))
+        self._wake.set()
+        return future
+
+    def sent(self, numbers: Iterable[int]) -> None:
+        """Outbox rows to be marked with the next transaction, or after a fifth of a second."""
+        if not self._sent:
+            self._sent_at_s = self._clock.monotonic_s()
+        self._sent.extend(numbers)
+
+    def drop_records(self) -> None:
+        """What was read of partitions that are, or may be, another owner's."""
+        self._records.clear()
+        self._ticks.clear()
+
+    def stop(self) -> None:
+        """What is queued is still committed; then `run` returns."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            if not self._something():
+                if self._stopping:
+                    return
+                await self._sleep()
+                continue
+            await self._commit_some()
+
+    def _put(self, item: Item) -> asyncio.Future[object]:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._inside.append(_Waiting(item, future))
+        self._wake.set()
+        return future
+
+    def _something(self) -> bool:
+        late = self._clock.monotonic_s() - self._sent_at_s >= _MARK_WITHIN_S or self._stopping
+        return bool(
+            self._records or self._inside or self._ticks or self._redrives or (self._sent and late)
+        )
+
+    async def _sleep(self) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(_MARK_WITHIN_S if self._sent else None):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _commit_some(self) -> None:
+        if self._redrives:
+            key, future = self._redrives.popleft()
+            await self._commit(Batch(self._clock.now_us(), redrive=key), [])
+            _settle(future, None)
+            return
+        if self._records and self._positions.guarded(self._records[0]):
+            await self._commit_guarded(self._records.popleft())
+            return
+        batch, waiting = await self._take()
+        await self._commit(batch, waiting)
+
+    async def _take(self) -> tuple[Batch, list[_Waiting]]:
+        batch = Batch(self._clock.now_us())
+        seen: dict[TopicPartition, tuple[int, int]] = {}
+        while self._records and len(batch.items) < self._batch_max:
+            record = self._records[0]
+            if self._positions.guarded(record):
+                break
+            self._records.popleft()
+            if self._positions.advance(record, seen):
+                batch.items.append(arrival(record, self._setting.admission.admit(record)))
+        batch.advances = seen
+        waiting = [
+            self._inside.popleft() for _ in range(min(len(self._inside), self._batch_max))
+        ]
+        batch.items.extend(each.item for each in waiting)
+        batch.ticks, self._ticks = list(self._ticks.values()), {}
+        for tick in batch.ticks:
+            for place, at in self._positions.of(tick.partition).items():
+                seen.setdefault(place, (at, at))
+        batch.sent, self._sent = self._sent, []
+        return batch, waiting
+
+    async def _commit(self, batch: Batch, waiting: list[_Waiting]) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        generation = self._positions.generation
+        while True:
+            started_s = self._clock.monotonic_s()
+            try:
+                applied = await self._store.run(
+                    lambda: Transaction(batch, self._application, self._setting).plan()
+                )
+            except Constraint as error:
+                await self._one_by_one(batch, waiting, error)
+                return
+            except Conflict as error:
+                self._lost(batch, waiting, error)
+                return
+            except StoreError as error:
+                # Nobody's fault: the batch stays whole, and is tried until the store can write.
+                self.unwritable = str(error)
+                _log.error("the database cannot write; trying again",  # noqa: TRY400
+                           extra={"reason": str(error)})
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
+                if self._positions.generation != generation:
+                    self._lost(batch, waiting, error)
+                    return
+            else:
+                self.unwritable = ""
+                self._committed(batch, waiting, applied, started_s)
+                return
+
+    def _committed(
+        self, batch: Batch, waiting: list[_Waiting], applied: Applied, started_s: float
+    ) -> None:
+        assert self.relay is not None
+        for place, (_, new) in batch.advances.items():
+            self._positions.committed(place, new)
+        self.relay.marked(batch.sent)
+        if applied.out:
+            self.relay.offer(applied.out)
+            self._positions.said_through(applied.out[-1][0])
+        else:
+            self._positions.said_through(None)
+        if applied.calls and self.gateways is not None:
+            self.gateways.begin(applied.calls)
+        for each, response in zip(waiting, applied.responses, strict=True):
+            _settle(each.future, response)
+        for key, error in applied.errors:
+            _log.error("a handler raised; its key is parked", exc_info=error, extra={"key": key})
+        self._observe(applied, self._clock.monotonic_s() - started_s, len(batch.items))
+        if applied.more and batch.redrive:
+            self.redrive(batch.redrive)
+
+    def _lost(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
+        """Memory is not what the database says: reload positions, drop what was read."""
+        assert self.relay is not None
+        _log.warning("a write lost its race; reading positions again", extra={"reason": str(error)})
+        self._inside.extendleft(reversed(waiting))
+        self._sent = [*batch.sent, *self._sent]
+        self._positions.distrust()
+        self.drop_records()
+        self.relay.reload()
+
+    async def _one_by_one(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
+        """Some item broke a rule of the schema: each has its own transaction, that one is parked."""
+        if len(batch.items) + len(batch.ticks) == 1:
+            await self._broken(batch, waiting, error)
+            return
+        futures = {id(each.item): each for each in waiting}
+        steps = dict(batch.advances)
+        for item in batch.items:
+            single = Batch(batch.now_us, [item])
+            if isinstance(item, (Arrived, TurnedAway)):
+                place = TopicPartition(item.record.topic, item.record.partition)
+                believed = self._positions.next_of(place)
+                single.advances = {place: (believed, item.record.offset + 1)}
+                steps.pop(place, None)
+            own = futures.get(id(item))
+            await self._commit(single, [own] if own else [])
+            if self._positions.distrusted:
+                return
+        for tick in batch.ticks:
+            await self._commit(Batch(batch.now_us, ticks=[tick]), [])
+        self._sent = [*batch.sent, *self._sent]
+
+    async def _broken(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
+        if not batch.items or not isinstance(batch.items[0], Arrived):
+            for each in waiting:
+                _settle(each.future, error)
+            _log.error("an internal item broke a rule of the schema", exc_info=error)
+            return
+        arrived = batch.items[0]
+        refused = Refused("constraint", str(error), "handle", final=False)
+        batch.items = [TurnedAway(arrived.record, refused, arrived.key)]
+        await self._commit(batch, waiting)
+
+    async def _commit_guarded(self, record: Record) -> None:
+        """After an unclean end: the attempt is written down before the record is looked at."""
+        seen: dict[TopicPartition, tuple[int, int]] = {}
+        if not self._positions.advance(record, seen):
+            return
+        tries = await self._store.run(lambda: self._positions.begin_attempt(record))
+        if tries > 3:
+            refused = Refused("killed_process", f"{tries - 1} attempts ended the process", "decode")
+            item = arrival(record, refused)
+        else:
+            item = arrival(record, self._setting.admission.admit(record))
+        await self._commit(Batch(self._clock.now_us(), [item], seen), [])
+        await self._store.run(lambda: self._positions.forget_attempt(record))
+
+
+def _settle(future: asyncio.Future[object], response: object) -> None:
+    if future.done():
+        return
+    if isinstance(response, Exception):
+        future.set_exception(response)
+    else:
+        future.set_result(response)

@@ -1,0 +1,117 @@
+"""Where this process stands in each log: what it believes, as last committed by itself.
+
+Invariant: `next` of a partition is the offset after the last record whose effects are in the
+database. It is loaded at every assignment and never guessed; a partition that was never read is
+read from its beginning. After an unclean end the first records of each partition are guarded:
+taken one by one, so that one which kills the process is found out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.chassis.messages import Record, TopicPartition
+from services.chassis.store import Plan, Select, Write, statements
+
+SQL = statements(Path(__file__).parent / "chassis.sql")
+GUARDED_RECORDS = 200
+
+
+class Positions:
+    def __init__(self) -> None:
+        self.generation = 0
+        self.distrusted = True
+        self._next: dict[TopicPartition, int] = {}
+        self._guards: dict[TopicPartition, int] = {}
+        self._unclean = False
+        self._said = 0
+        self._committable: deque[tuple[int, dict[TopicPartition, int]]] = deque()
+        self._since: dict[TopicPartition, int] = {}
+
+    def guard(self) -> None:
+        """The last end was unclean: be careful with what comes first."""
+        self._unclean = True
+
+    def distrust(self) -> None:
+        """Nothing is believed until it is loaded again."""
+        self.distrusted = True
+        self.generation += 1
+
+    def load(self, starts: Mapping[TopicPartition, int]) -> Plan[dict[TopicPartition, int]]:
+        """In one transaction: rows that are missing begin at their log's start, then all are read."""
+        wanted = sorted(starts)
+        yield Write(SQL["offsets.begin"], [(*place, starts[place]) for place in wanted])
+        rows = yield Select(SQL["offsets.all"])
+        found = {
+            TopicPartition(str(topic), int(partition or 0)): int(offset or 0)
+            for topic, partition, offset in rows
+        }
+        return {place: found[place] for place in wanted}
+
+    def loaded(self, found: Mapping[TopicPartition, int]) -> None:
+        new = found.keys() - self._next.keys()
+        self._next = dict(found)
+        self._committable.clear()
+        self._since.clear()
+        if self._unclean:
+            self._guards.update(dict.fromkeys(new, GUARDED_RECORDS))
+        self.distrusted = False
+
+    def guarded(self, record: Record) -> bool:
+        place = TopicPartition(record.topic, record.partition)
+        return self._guards.get(place, 0) > 0
+
+    def advance(
+        self, record: Record, seen: dict[TopicPartition, tuple[int, int]]
+    ) -> bool:
+        """Whether the record is new; notes the step it makes."""
+        place = TopicPartition(record.topic, record.partition)
+        believed, at = seen.get(place) or (self._next.get(place, -1),) * 2
+        if believed < 0 or record.offset < at:
+            return False
+        seen[place] = (believed, record.offset + 1)
+        return True
+
+    def of(self, partition: int) -> dict[TopicPartition, int]:
+        return {place: at for place, at in self._next.items() if place.partition == partition}
+
+    def next_of(self, place: TopicPartition) -> int:
+        return self._next[place]
+
+    @property
+    def all(self) -> Mapping[TopicPartition, int]:
+        return self._next
+
+    def committed(self, place: TopicPartition, new: int) -> None:
+        self._next[place] = new
+        self._since[place] = new
+        left = self._guards.get(place, 0)
+        if left:
+            self._guards[place] = left - 1
+
+    def said_through(self, seq: int | None) -> None:
+        """Positions may be told to Kafka once what they led to is published through `seq`."""
+        self._said = seq or self._said
+        if self._since:
+            self._committable.append((self._said, self._since))
+            self._since = {}
+
+    def committable(self, acked_through: int) -> dict[TopicPartition, int]:
+        """For lag tools, and for those who ask whether a command was read and answered."""
+        found: dict[TopicPartition, int] = {}
+        while self._committable and self._committable[0][0] <= acked_through:
+            found.update(self._committable.popleft()[1])
+        return found
+
+    def begin_attempt(self, record: Record) -> Plan[int]:
+        place = (record.topic, record.partition, record.offset)
+        yield Write(SQL["attempts.begin"], [place])
+        rows = yield Select(SQL["attempts.of"], place)
+        return int(rows[0][0] or 0)
+
+    def forget_attempt(self, record: Record) -> Plan[None]:
+        yield Write(
+            SQL["attempts.forget"], [(record.topic, record.partition, record.offset)]
+        )

@@ -1,0 +1,188 @@
+"""The loop that polls Kafka and hands records to the writer, and what a new assignment means.
+
+Never waits for the writer: when there is too much in memory it holds the partitions and goes on
+polling, because a member that does not poll is thrown out. At an assignment positions come from
+the database, never from Kafka; a stored position outside the log stops that partition with an
+alarm and is never skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from services.chassis.bus import BusError, OffsetOutside
+from services.chassis.clock import Clock
+from services.chassis.gateways import Gateways
+from services.chassis.intake import Intake
+from services.chassis.items import Begun
+from services.chassis.messages import Record, TopicPartition
+from services.chassis.packing import unpack_begun
+from services.chassis.positions import Positions
+from services.chassis.relay import Relay
+from services.chassis.store import Plan, Select, Store, StoreError, statements
+
+SQL = statements(Path(__file__).parent / "chassis.sql")
+_POLL_S = 0.5
+_BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.1, 3.0
+_log = logging.getLogger(__name__)
+
+
+class Polls(Protocol):
+    """What the loop needs of a reader; `services.chassis.bus_read.Reader` is one."""
+
+    generation: int
+    alive: bool
+
+    async def rebuild(self) -> None: ...
+    async def poll(self, max_records: int, timeout_s: float) -> list[Record]: ...
+    def assignment(self) -> frozenset[TopicPartition]: ...
+    async def seek(self, positions: Mapping[TopicPartition, int]) -> None: ...
+    async def end_offsets(
+        self, partitions: frozenset[TopicPartition]
+    ) -> dict[TopicPartition, int]: ...
+    async def log_starts(
+        self, partitions: frozenset[TopicPartition]
+    ) -> dict[TopicPartition, int]: ...
+    def pause(self, partitions: frozenset[TopicPartition]) -> None: ...
+    def resume(self, partitions: frozenset[TopicPartition]) -> None: ...
+
+
+class Reading:
+    """`decode` makes bodies from stored bytes, for calls that are found under way."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        store: Store,
+        reader: Polls,
+        positions: Positions,
+        intake: Intake[object],
+        relay: Relay,
+        gateways: Gateways | None,
+        clock: Clock,
+        *,
+        batch_max: int,
+        decode: Callable[[bytes], object],
+    ) -> None:
+        self._store, self._reader, self._positions = store, reader, positions
+        self._intake, self._relay, self._gateways = intake, relay, gateways
+        self._clock, self._batch_max, self._decode = clock, batch_max, decode
+        self._seen = -1
+        self._holding = False
+        self._first = True
+        self.stopped: dict[TopicPartition, str] = {}
+        self.silent_since_s: float | None = None
+        self.unassigned_since_s: float | None = clock.monotonic_s()
+
+    async def run(self) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                await self._turn()
+            except OffsetOutside as error:
+                self._stop(error)
+            except (BusError, StoreError) as error:
+                if self.silent_since_s is None:
+                    self.silent_since_s = self._clock.monotonic_s()
+                _log.warning("reading failed", extra={"reason": str(error)})
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
+            else:
+                backoff_s, self.silent_since_s = _BACKOFF_FIRST_S, None
+
+    async def _turn(self) -> None:
+        reader = self._reader
+        if not reader.alive:
+            self._positions.distrust()
+            self._intake.drop_records()
+            await reader.rebuild()
+        if reader.generation != self._seen or self._positions.distrusted:
+            await self._take_up()
+        self._hold_or_go_on()
+        records = await reader.poll(self._batch_max, _POLL_S)
+        if reader.generation == self._seen:
+            self._intake.put_records(records)
+
+    def _hold_or_go_on(self) -> None:
+        if self._intake.full and not self._holding:
+            self._holding = True
+            self._reader.pause(self._reader.assignment())
+        elif self._holding and not self._intake.full and self._intake.backlog <= self._batch_max:
+            self._holding = False
+            self._reader.resume(self._reader.assignment())
+
+    async def _take_up(self) -> None:
+        """A new assignment, or memory that is not believed: positions from the database."""
+        reader, positions = self._reader, self._positions
+        generation, assigned = reader.generation, reader.assignment()
+        self._intake.drop_records()
+        if self._gateways is not None:
+            self._gateways.forget()
+        if not assigned:
+            if self.unassigned_since_s is None:
+                self.unassigned_since_s = self._clock.monotonic_s()
+            positions.distrust()
+            self._seen = generation
+            return
+        starts = await reader.log_starts(assigned)
+        found = await self._store.run(lambda: positions.load(starts))
+        inside = await self._inside_the_log(found, starts)
+        if reader.generation != generation:
+            return
+        positions.generation += 1
+        positions.loaded(inside)
+        await reader.seek(inside)
+        self._seen, self._holding, self.unassigned_since_s = generation, False, None
+        self._relay.reload()
+        await self._begin_again(sorted({place.partition for place in assigned}))
+        _log.info("reading", extra={"partitions": len(inside), "generation": generation})
+
+    async def _inside_the_log(
+        self, found: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Positions whose records the log still has; the others stop their partition."""
+        ends = await self._reader.end_offsets(frozenset(found))
+        self.stopped.clear()
+        inside: dict[TopicPartition, int] = {}
+        for place, at in found.items():
+            if starts[place] <= at <= ends[place]:
+                inside[place] = at
+            else:
+                self._stop(OffsetOutside(place, at, starts[place], ends[place]))
+        return inside
+
+    def _stop(self, error: OffsetOutside) -> None:
+        self.stopped[error.tp] = str(error)
+        _log.error(
+            "a partition is stopped: its stored position is outside the log",
+            extra={
+                "topic": error.tp.topic, "partition": error.tp.partition, "reason": str(error),
+            },
+        )
+
+    async def _begin_again(self, partitions: list[int]) -> None:
+        """Calls found under way are made again; keys parked for a schema are tried again once."""
+        if self._gateways is not None:
+            begun = await self._store.run(lambda: _calling(partitions, self._decode))
+            self._gateways.begin(begun)
+        if self._first:
+            self._first = False
+            for key in await self._store.run(_unknown_schemas):
+                self._intake.redrive(key)
+
+
+def _calling(partitions: list[int], decode: Callable[[bytes], object]) -> Plan[list[Begun]]:
+    rows = yield Select(SQL["operations.calling"], (partitions,))
+    return [
+        unpack_begun(call, str(key), str(source), str(operation), decode)
+        for key, source, operation, _, call in rows
+        if isinstance(call, bytes)
+    ]
+
+
+def _unknown_schemas() -> Plan[list[str]]:
+    rows = yield Select(SQL["parked.all"])
+    return [str(key) for key, reason, _, _ in rows if reason == "unknown_schema"]

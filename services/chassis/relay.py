@@ -1,0 +1,170 @@
+"""Publishes the outbox, strictly in its order, until the broker has it.
+
+Batch N+1 leaves after batch N is acknowledged. After a start, a lost compare-and-set or any
+error of the producer the truth is the database: unsent rows are read from it until none is left,
+and only then are rows taken from memory again. A row that no broker will ever take is blocked
+with an alarm, and only its key waits behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from services.chassis.bus import BusError, PublishRefused
+from services.chassis.clock import Clock
+from services.chassis.messages import Outgoing
+from services.chassis.outbox import outgoing
+from services.chassis.store import Plan, Select, Store, StoreError, Write, statements
+
+SQL = statements(Path(__file__).parent / "chassis.sql")
+BATCH_MAX = 2_000
+WAITING_MAX = 20_000
+_BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 2.0
+_log = logging.getLogger(__name__)
+Numbered = tuple[int, Outgoing]
+
+
+class Publishes(Protocol):
+    """What the relay needs of a publisher; `services.chassis.bus_publish.Publisher` is one."""
+
+    @property
+    def alive(self) -> bool: ...
+    async def publish(self, messages: Sequence[Outgoing]) -> None: ...
+    async def rebuild(self) -> None: ...
+
+
+class Relay:
+    """`acked` is told the numbers that the broker has, in order."""
+
+    def __init__(
+        self, store: Store, publisher: Publishes, clock: Clock, acked: Callable[[list[int]], None]
+    ) -> None:
+        self._store, self._publisher, self._clock = store, publisher, clock
+        self._acked = acked
+        self._waiting: list[Numbered] = []
+        self._unmarked: set[int] = set()
+        self._blocked: dict[str, int] = {}
+        self._from_store = True
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self.acked_through = 0
+        self.failing_since_s: float | None = None
+        self.published: dict[tuple[str, str], int] = {}
+
+    @property
+    def blocked(self) -> int:
+        """How many keys wait behind a row that was refused for good."""
+        return len(self._blocked)
+
+    def offer(self, messages: Sequence[Numbered]) -> None:
+        """Rows of a transaction that has committed."""
+        if self._from_store or len(self._waiting) > WAITING_MAX:
+            # They are in the database; memory is bounded, and order is the database's.
+            self._from_store = True
+        else:
+            self._waiting.extend(messages)
+        self._idle.clear()
+        self._wake.set()
+
+    def marked(self, numbers: Sequence[int]) -> None:
+        """These are marked as sent in the database, and will not be read from it again."""
+        self._unmarked.difference_update(numbers)
+
+    def reload(self) -> None:
+        """Somebody else may have written: trust the database, not memory."""
+        self._from_store = True
+        self._waiting.clear()
+        self._wake.set()
+
+    async def drained(self) -> None:
+        """Until all that was offered is acknowledged."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                await self._turn()
+            except (BusError, StoreError, OSError) as error:
+                if self.failing_since_s is None:
+                    self.failing_since_s = self._clock.monotonic_s()
+                _log.warning("publishing failed", extra={"reason": str(error)})
+                self.reload()
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
+            else:
+                backoff_s, self.failing_since_s = _BACKOFF_FIRST_S, None
+
+    async def _turn(self) -> None:
+        if not self._publisher.alive:
+            await self._publisher.rebuild()
+        if self._from_store:
+            batch = await self._load()
+        else:
+            if not self._waiting:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+                return
+            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+        batch = [each for each in batch if each[1].key not in self._blocked]
+        if batch:
+            await self._publish(batch)
+
+    async def _load(self) -> list[Numbered]:
+        """The next unsent rows; when there are none any more, memory serves again.
+
+        The flag falls before the database is read: what commits meanwhile is offered to memory,
+        and what both then hold is published twice under one id, never out of order.
+        """
+        self._from_store = False
+        self._waiting.clear()
+
+        def unsent() -> Plan[list[Numbered]]:
+            blocked = yield Select(SQL["outbox.blocked"])
+            self._blocked = {str(row[1]): int(row[0] or 0) for row in blocked}
+            limit = BATCH_MAX + len(self._unmarked)
+            return outgoing((yield Select(SQL["outbox.unsent"], (limit,))))
+
+        rows = await self._store.run(unsent)
+        fresh = [each for each in rows if each[0] not in self._unmarked]
+        highest = rows[-1][0] if rows else 0
+        if len(rows) >= BATCH_MAX:
+            self._from_store = True
+            self._waiting.clear()
+        else:
+            self._waiting = [each for each in self._waiting if each[0] > highest]
+        return fresh[:BATCH_MAX]
+
+    async def _publish(self, batch: list[Numbered]) -> None:
+        try:
+            await self._publisher.publish([out for _, out in batch])
+        except PublishRefused as refused:
+            await self._block(batch[refused.index], refused.reason)
+            raise
+        numbers = [seq for seq, _ in batch]
+        self._unmarked.update(numbers)
+        self.acked_through = max(self.acked_through, numbers[-1])
+        for _, out in batch:
+            kind = _type_of(out)
+            self.published[out.topic, kind] = self.published.get((out.topic, kind), 0) + 1
+        self._acked(numbers)
+
+    async def _block(self, row: Numbered, reason: str) -> None:
+        seq, out = row
+        _log.error("a message is refused by the broker for good; its key waits behind it",
+                   extra={"message_id": out.id, "topic": out.topic, "key": out.key,
+                          "reason": reason})
+
+        def block() -> Plan[None]:
+            yield Write(SQL["outbox.block"], [(reason, seq)], expect=1)
+
+        await self._store.run(block)
+
+
+def _type_of(out: Outgoing) -> str:
+    return next((value.decode() for name, value in out.headers if name == "ce_type"), "")

@@ -1,0 +1,63 @@
+"""What must be true of Kafka before a process reads: its topics exist, as many partitions as ever.
+
+Topics are never created by a process that uses them: a misspelt name would become a topic in
+which messages wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from schemas.topics import all_topics, topics_read_by
+from services.chassis.bus import BusError, TopicsWrong
+from services.chassis.bus_admin import describe_topics
+from services.chassis.store import Plan, Select, Store, Write, statements
+
+SQL = statements(Path(__file__).parent / "chassis.sql")
+_AGAIN_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+async def wait_for_topics(bootstrap: str, service: str, store: Store) -> int:
+    """Partitions of every topic, once Kafka answers and all topics stand as they must."""
+    told = ""
+    while True:
+        try:
+            counts = await describe_topics(bootstrap)
+            partitions = check_topics(service, counts)
+            await store.run(lambda: _remember(partitions))
+        except (BusError, TopicsWrong) as error:
+            if str(error) != told:
+                told = str(error)
+                _log.warning("waiting for Kafka", extra={"reason": told})
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return partitions
+
+
+def check_topics(service: str, counts: dict[str, int]) -> int:
+    """Raises TopicsWrong naming what is missing or uneven, and the command that mends it."""
+    mine = [topic for topic in all_topics() if service in (*topic.readers, *topic.writers)]
+    missing = sorted(topic.name for topic in mine if topic.name not in counts)
+    if missing:
+        raise TopicsWrong(missing, "missing; create them with: baton topics apply")
+    read = {topic.name: counts[topic.name] for topic in topics_read_by(service)}
+    if len(set(read.values())) != 1:
+        raise TopicsWrong(
+            sorted(read), f"partition counts differ ({read}); compare with: baton topics check"
+        )
+    return next(iter(read.values()))
+
+
+def _remember(partitions: int) -> Plan[None]:
+    """A partition count that changed moves keys to other partitions: that is a migration."""
+    rows = yield Select(SQL["meta.all"])
+    known = {str(name): str(value) for name, value in rows}.get("partitions")
+    if known is not None and known != str(partitions):
+        raise TopicsWrong(
+            [], f"this database was made with {known} partitions a topic, now there are"
+            f" {partitions}: keys would move between partitions with work under way"
+        )
+    yield Write(SQL["meta.put"], [("partitions", str(partitions))])
