@@ -22,8 +22,8 @@ ALLOWED = frozenset(  # Words in a text: a list would take a line for each.
     order_id key business_key saga_id definition step operation_id command_id message_id event_id
     request_id correlation_id causation_id traceparent topic partition offset position group
     generation type kind source stage reason state phase status trigger verb action result
-    attempt tries count pending bytes size seconds waited_s port address path method route code
-    handler table migration version commit timer due_at pid signal variable
+    attempt tries count partitions pending bytes size seconds waited_s port address path method route
+    code handler table migration version commit timer due_at pid signal variable
     """.split()  # noqa: SIM905
 )
 OURS = ("services.", "orchestrator.", "schemas.", "deploy.")
