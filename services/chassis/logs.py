@@ -13,17 +13,19 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal, TextIO
+from typing import TextIO
 
 import orjson
+
+from services.chassis.settings import Settings
 
 ALLOWED = frozenset(  # Words in a text: a list would take a line for each.
     """
     order_id key business_key saga_id definition step operation_id command_id message_id event_id
     request_id correlation_id causation_id traceparent topic partition offset position group
     generation type kind source stage reason state phase status trigger verb action result
-    attempt tries count partitions pending bytes size seconds waited_s port address path method route
-    code handler table migration version commit timer due_at pid signal variable
+    attempt tries count partitions pending bytes size seconds waited_s port address path method
+    route code handler table migration version commit timer due_at pid signal variable part
     """.split()  # noqa: SIM905
 )
 OURS = ("services.", "orchestrator.", "schemas.", "deploy.")
@@ -32,22 +34,21 @@ QUIET = {"aiokafka": logging.CRITICAL, "httpx": logging.WARNING, "uvicorn": logg
 TEXT_MAX = 500
 CAUSES_MAX = 5
 
-Style = Literal["json", "text"]
 Scalar = str | int | float | bool | None
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
-def configure(
-    service: str, *, level: str = "info", style: Style = "json", stream: TextIO | None = None
-) -> None:
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
     """Makes `stream` (standard error) the one destination of every logger of the process."""
+    lines = JsonLines if settings.log_format == "json" else TextLines
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines(service) if style == "json" else TextLines(service))
+    handler.setFormatter(lines(settings.service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(settings.log_level.upper())
+    debugging = settings.log_level == "debug"
     for name, least in QUIET.items():
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else least)
+        logging.getLogger(name).setLevel(logging.NOTSET if debugging else least)
     logging.captureWarnings(True)
     # A line that cannot be formatted must not print its arguments instead.
     logging.raiseExceptions = False

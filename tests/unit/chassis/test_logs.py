@@ -11,6 +11,7 @@ import pytest
 
 from services.chassis import logs
 from services.chassis.bus import TopicsWrong
+from services.chassis.settings import Settings
 
 CANARY = "Ada Lovelace <ada@example.org>"
 OURS = "services.billing.handlers"
@@ -25,13 +26,14 @@ def lines() -> Iterator[Callable[..., list[str]]]:
 
     def written(**options: str) -> list[str]:
         if options:
-            logs.configure("billing", stream=stream, **options)  # type: ignore[arg-type]
+            environment = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", **options}
+            logs.configure(Settings.read(environment, service="billing"), stream)
         said = stream.getvalue().splitlines()
         stream.seek(0)
         stream.truncate()
         return said
 
-    written(level="info", style="json")
+    written(BATON_LOG_FORMAT="json")
     yield written
     root.handlers[:], logging.raiseExceptions = before, raising
     root.setLevel(level)
@@ -111,7 +113,7 @@ def test_of_a_library_only_the_template_is_logged(lines: Callable[..., list[str]
 def test_the_kafka_client_is_quiet_unless_debugging(lines: Callable[..., list[str]]) -> None:
     logging.getLogger("aiokafka.client").error("Unable connect to node")
     assert lines() == []
-    lines(level="debug", style="json")
+    lines(BATON_LOG_LEVEL="debug")
     logging.getLogger("aiokafka.client").error("Unable connect to node")
     assert one(lines())["event"] == "Unable connect to node"
 
@@ -126,7 +128,7 @@ def test_a_line_that_cannot_be_formatted_shows_nothing(
 
 def test_text_is_for_people(lines: Callable[..., list[str]]) -> None:
     """One line, even if a field has several."""
-    lines(level="info", style="text")
+    lines(BATON_LOG_FORMAT="text")
     try:
         dict[str, str]()[CANARY]
     except KeyError:
