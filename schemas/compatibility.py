@@ -115,7 +115,8 @@ def _unresolved(reader: JSON, writer: JSON) -> tuple[list[str], list[str]]:
     result = checker.get_compatibility(parse(json.dumps(reader)), parse(json.dumps(writer)))
     if result.compatibility is SchemaCompatibilityType.compatible:
         return [], []
-    return sorted(result.messages), sorted(result.locations)
+    whole = {"/"}  # stands there beside the places themselves
+    return sorted(result.messages), sorted(result.locations - whole or whole)
 
 
 def _path_of(location: str, reader: JSON, full_name: str) -> str:
