@@ -1,0 +1,120 @@
+"""The state folder of a local stack: where everything lies, and the two secrets' file rules.
+
+`BATON_HOME` names it, `.baton` is the default. It is private (0700) because it holds a token,
+databases and logs. Nothing here knows what runs; invariant: a file is written whole or not at all,
+and a secret that others on this machine can read is refused, never silently repaired.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .faults import HomeUnusable, SecretExposed
+
+DEFAULT: Final = ".baton"
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths only: making a Home touches nothing, `prepare` makes the folders."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Home:
+        return cls(Path(environment.get("BATON_HOME") or DEFAULT).expanduser().absolute())
+
+    @property
+    def kafka(self) -> Path:
+        return self.root / "kafka"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def ports(self) -> Path:
+        return self.root / "ports.json"
+
+    @property
+    def token_file(self) -> Path:
+        return self.root / "token"
+
+    @property
+    def supervisor_state(self) -> Path:
+        return self.run / "supervisor.json"
+
+    def database(self, process: str) -> Path:
+        return self.data / f"{process}.db"
+
+    def log(self, process: str) -> Path:
+        return self.logs / f"{process}.log"
+
+    def pid(self, process: str) -> Path:
+        return self.run / f"{process}.pid"
+
+    def prepare(self) -> None:
+        """Makes the folders. Raises HomeUnusable when the disk is full or not ours to write."""
+        try:
+            for folder in (self.root, self.kafka, self.data, self.logs, self.run):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(self.run / "probe", "writable\n")
+            (self.run / "probe").unlink()
+        except OSError as error:
+            raise unusable(self.root, error) from error
+
+    def token(self) -> str:
+        """The bearer token of the local APIs, made once. Raises SecretExposed if others read it."""
+        if not self.token_file.exists():
+            write_whole(self.token_file, secrets.token_urlsafe(32) + "\n")
+        return read_secret(self.token_file)
+
+
+def read_secret(path: Path) -> str:
+    mode = path.stat().st_mode
+    if mode & OTHERS:
+        raise SecretExposed(
+            f"{path} can be read by others on this machine (mode {stat.S_IMODE(mode):04o})",
+            mend=f"chmod 600 {path}   (and if it was copied: rm {path}, a new one is made)",
+        )
+    return path.read_text(encoding="utf-8").strip()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Private (0600), flushed, and renamed into place: a reader sees the old text or the new."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    draft.replace(path)
+
+
+def unusable(folder: Path, error: OSError) -> HomeUnusable:
+    if error.errno in NO_ROOM:
+        return HomeUnusable(
+            f"the disk of {folder} is full",
+            mend=f"df -h {folder.parent}   (a stack needs 1 GB; BATON_HOME moves its state)",
+        )
+    return HomeUnusable(
+        f"the state folder {folder} cannot be written: {error.strerror or error}",
+        mend=f"ls -ld {folder}; or set BATON_HOME to a folder of yours",
+    )
