@@ -1,0 +1,205 @@
+"""What stands before every HTTP interface of ours: who asks, how much, and how a refusal looks.
+
+Knows no route's business. The invariants: no route is reached without the bearer token, nobody
+can make a process hold more than BODY_BYTES_MAX of a body, and every refusal is one shape,
+`application/problem+json`, that names the place and says what to do, never a value or a stack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_BYTES_MAX = 256 * 1024
+_log = logging.getLogger(__name__)
+# route, method, code, seconds
+Observed = Callable[[str, str, int, float], None]
+
+
+class ApiPort(Protocol):
+    """What routes are given: the one writer of their process, and its named queries."""
+
+    async def submit(self, request: object) -> object:
+        """The handler's answer, after it is committed. Raises StoreError when it cannot be."""
+
+    async def read(self, query: str, /, **params: object) -> Sequence[Mapping[str, object]]:
+        """Rows of a named query of store.sql, read in a short transaction of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: where, and what to do about it."""
+
+    place: str
+    problem: str
+
+
+def problem(
+    status: HTTPStatus, reason: str, *faults: Fault, headers: Mapping[str, str] | None = None
+) -> Response:
+    """RFC 9457. `reason` is a snake_case word that clients may rely on."""
+    return JSONResponse(
+        {
+            "type": f"/problems/{reason}",
+            "title": reason.replace("_", " "),
+            "status": status.value,
+            "detail": "; ".join(f"{fault.place}: {fault.problem}" for fault in faults),
+            "errors": [{"place": fault.place, "problem": fault.problem} for fault in faults],
+        },
+        status,
+        headers,
+        "application/problem+json",
+    )
+
+
+def secured(
+    routes: Sequence[BaseRoute], *, token_file: Path, observe: Observed | None = None
+) -> Starlette:
+    """An application whose every route asks for the token, its 404 and 405 included."""
+    return Starlette(
+        routes=list(routes),
+        middleware=[
+            Middleware(Observing, observe=observe or _unobserved),
+            Middleware(BearerToken, token_file=token_file),
+            Middleware(BodyLimit),
+        ],
+        exception_handlers={HTTPException: _http_problem, Exception: _our_fault},
+    )
+
+
+class BearerToken:
+    """Compares in constant time; the file is read again whenever it changed."""
+
+    def __init__(self, app: ASGIApp, token_file: Path) -> None:
+        self._app, self._file = app, token_file
+        self._seen: tuple[int, int, int] | None = None
+        self._digest: bytes | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._admits(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        fault = Fault("Authorization", "send `Authorization: Bearer <token>` with a valid token")
+        challenge = {"WWW-Authenticate": 'Bearer realm="baton"'}
+        refusal = problem(HTTPStatus.UNAUTHORIZED, "unauthorised", fault, headers=challenge)
+        await refusal(scope, receive, send)
+
+    def _admits(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        wanted = self._token_digest()
+        if wanted is None or scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(_digest(given.strip().encode()), wanted)
+
+    def _token_digest(self) -> bytes | None:
+        """None, and so nobody is admitted, while the file is absent or empty."""
+        try:
+            stat = self._file.stat()
+            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if seen != self._seen:
+                token = self._file.read_bytes().strip()
+                self._digest = _digest(token) if token else None
+                self._seen = seen
+        except OSError:
+            self._seen = self._digest = None
+        if self._digest is None:
+            _log.error("no token: every request is refused", extra={"path": str(self._file)})
+        return self._digest
+
+
+class BodyLimit:
+    """Refuses by Content-Length, and counts what comes whatever that said."""
+
+    def __init__(self, app: ASGIApp, bytes_max: int = BODY_BYTES_MAX) -> None:
+        self._app, self._bytes_max = app, bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = Headers(scope=scope).get("content-length", "0") if scope["type"] == "http" else ""
+        if length.isdecimal() and int(length) > self._bytes_max:
+            await _too_large(self._bytes_max)(scope, receive, send)
+            return
+        came = 0
+
+        async def counted() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > self._bytes_max:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return message
+
+        await self._app(scope, counted, send)
+
+
+class Observing:
+    """Tells route template, method, code and seconds of each request."""
+
+    def __init__(self, app: ASGIApp, observe: Observed) -> None:
+        self._app, self._observe = app, observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, code = perf_counter(), HTTPStatus.INTERNAL_SERVER_ERROR.value
+
+        async def told(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, told)
+        finally:
+            route = getattr(scope.get("route"), "path", "unknown")
+            self._observe(route, scope["method"], code, perf_counter() - began)
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _too_large(BODY_BYTES_MAX)
+    status = HTTPStatus(error.status_code)
+    reason = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    fault = Fault(f"{request.method} {request.url.path}", status.description or status.phrase)
+    return problem(status, reason, fault, headers=error.headers)
+
+
+async def _our_fault(request: Request, error: Exception) -> Response:
+    _log.error(
+        "a request failed",
+        exc_info=error,
+        extra={"method": request.method, "path": request.url.path},
+    )
+    fault = Fault("service", "failed; the log of this process says where, at this time")
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", fault)
+
+
+def _too_large(bytes_max: int) -> Response:
+    fault = Fault("body", f"may have {bytes_max} bytes")
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", fault)
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _unobserved(route: str, method: str, code: int, seconds: float) -> None:
+    del route, method, code, seconds
