@@ -190,9 +190,11 @@ def sends(
     record: Function,
     loads: type | None = None,
     by: Keys | None = None,
+    then: type | None = None,
+    whose: Keys | None = None,
 ) -> Handler:
     """A call that reactors begin by `changed(calls=…)`; `record(call, rows, result)`."""
-    rows = _loads(name, Loads(loads, by))
+    rows = _loads(name, Loads(loads, by, then, whose))
     _pure(name, record, rows, extra=1)
     _outside(name, call)
     return Handler(Kind.SENDS, name, rows, call=call, record=record)
