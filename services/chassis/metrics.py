@@ -1,0 +1,325 @@
+"""What a process exports: the catalogue as data, one registry a process, and the calls to it.
+
+`CHASSIS` lists what every process exports; a program brings further families, and dashboards,
+rules and the reference are checked against these lists. Refuses to know what the numbers mean.
+Two invariants: a label never takes a value that was not known at the start (what is new counts as
+`other`), so that nobody outside can grow the registry; and every known label set is there with 0
+from the start, so that no alert meets an absent series.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+LONG = (.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)  # fmt: skip
+MID = (.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900)  # fmt: skip
+FAST = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)  # fmt: skip
+
+RESULTS = ("applied", "duplicate", "ignored", "late", "rejected", "parked", "forged")
+OTHER = "other"
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One line of the catalogue."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: Labels
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+
+CHASSIS = (
+    Family("saga_events_consumed_total", "counter", ("service", "topic", "event", "result"),
+           "Messages taken from a topic, by what became of them"),
+    Family("saga_event_handle_seconds", "histogram", ("service", "event"),
+           "Time in the handler of a message", MID),
+    Family("saga_event_age_seconds", "histogram", ("service", "topic"),
+           "From when a message says it happened until it was handled", LONG),
+    Family("saga_events_published_total", "counter", ("service", "topic", "event"),
+           "Messages that the broker acknowledged"),
+    Family("saga_outbox_pending", "gauge", ("service",), "Committed messages not yet acknowledged"),
+    Family("saga_outbox_oldest_age_seconds", "gauge", ("service",),
+           "Age of the oldest of them"),
+    Family("saga_outbox_blocked_keys", "gauge", ("service",),
+           "Keys that wait behind a message no broker will ever take"),
+    Family("saga_consumer_lag_messages", "gauge", ("service", "topic"),
+           "Messages not yet applied, maximum over partitions"),
+    Family("saga_consumer_lag_seconds", "gauge", ("service", "topic"),
+           "How long the oldest of them has waited, maximum over partitions"),
+    Family("saga_partitions_stopped", "gauge", ("service", "topic"),
+           "Partitions that stand still because their stored position is outside the log"),
+    Family("saga_records_misplaced_total", "counter", ("service", "topic"),
+           "Records on another partition than their key's; applied, but order is not safe"),
+    Family("saga_dead_letters_total", "counter", ("service", "topic", "reason"),
+           "Records rejected or parked"),
+    Family("saga_dead_letters_pending", "gauge", ("service", "topic"),
+           "Dead letters that nobody has settled"),
+    Family("saga_parked_keys", "gauge", ("service",), "Keys whose messages wait for a person"),
+    Family("saga_contract_violations_total", "counter", ("service", "event", "kind"),
+           "Payloads that break their contract, kind schema or version"),
+    Family("saga_gateway_calls", "gauge", ("service",), "Calls to the outside under way"),
+    Family("saga_gateway_unknown_total", "counter", ("service",),
+           "Calls whose outcome was unknown and that are made again"),
+    Family("saga_heartbeat_timestamp_seconds", "gauge", ("service",), "Last beat, unix time"),
+    Family("saga_store_operation_seconds", "histogram", ("operation",),
+           "One transaction of the database", FAST),
+    Family("saga_store_log_bytes", "gauge", ("service",), "Size of the write-ahead log"),
+    Family("saga_http_request_seconds", "histogram", ("route", "method", "code"),
+           "HTTP requests to this process", FAST),
+    Family("saga_build_info", "gauge", ("service", "version", "commit"),
+           "Always 1; its labels say what runs"),
+)  # fmt: skip
+
+
+class Meters:
+    """The registry of one process. A child is bound once; a call is a look-up and an addition."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.families = {family.name: family for family in families}
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for each in self.families.values():
+            self._make(each)
+        self._counter: dict[tuple[str, Labels], Counter] = {}
+        self._gauge: dict[tuple[str, Labels], Gauge] = {}
+        self._histogram: dict[tuple[str, Labels], Histogram] = {}
+
+    def _make(self, family: Family) -> None:
+        name, meaning, labels, registry = family.name, family.meaning, family.labels, self.registry
+        if family.kind == "counter":
+            self._counters[name] = Counter(name, meaning, labels, registry=registry)
+        elif family.kind == "gauge":
+            self._gauges[name] = Gauge(name, meaning, labels, registry=registry)
+        else:
+            self._histograms[name] = Histogram(
+                name, meaning, labels, buckets=family.buckets, registry=registry
+            )
+
+    def begin(self, name: str, *values: Iterable[str]) -> None:
+        """Every combination of these label values is there from now on, with 0."""
+        for labels in product(*values):
+            if name in self._counters:
+                self.add(name, labels, 0)
+            elif name in self._gauges:
+                self.set(name, labels, 0)
+            else:
+                self._bound_histogram(name, labels)
+
+    def add(self, name: str, labels: Labels, n: float = 1) -> None:
+        child = self._counter.get((name, labels))
+        if child is None:
+            child = self._counter[name, labels] = self._counters[name].labels(*labels)
+        child.inc(n)
+
+    def set(self, name: str, labels: Labels, value: float) -> None:
+        child = self._gauge.get((name, labels))
+        if child is None:
+            child = self._gauge[name, labels] = self._gauges[name].labels(*labels)
+        child.set(value)
+
+    def replace(self, name: str, values: Mapping[Labels, float]) -> None:
+        """Sets a gauge's known label sets: those that are not named any more become 0."""
+        for known, labels in tuple(self._gauge):
+            if known == name and labels not in values:
+                self.set(name, labels, 0)
+        for labels, value in values.items():
+            self.set(name, labels, value)
+
+    def observe(
+        self, name: str, labels: Labels, value: float, exemplar: dict[str, str] | None = None
+    ) -> None:
+        self._bound_histogram(name, labels).observe(value, exemplar)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition and its content type; OpenMetrics, with exemplars, if asked for."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+    async def rendered(self, accept: str = "") -> tuple[bytes, str]:
+        """In a thread: thousands of series take tens of milliseconds."""
+        return await asyncio.to_thread(self.render, accept)
+
+    def _bound_histogram(self, name: str, labels: Labels) -> Histogram:
+        child = self._histogram.get((name, labels))
+        if child is None:
+            child = self._histogram[name, labels] = self._histograms[name].labels(*labels)
+        return child
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a process knows at its start; nothing else ever becomes a label value.
+
+    `read` and `written`: topic → the types on it. `reasons`: of dead letters.
+    """
+
+    read: Mapping[str, Iterable[str]]
+    written: Mapping[str, Iterable[str]]
+    reasons: Iterable[str] = ()
+    operations: Iterable[str] = ("commit",)
+
+
+class Metrics:
+    """The calls that the chassis makes. `meters` takes those of a program's own families."""
+
+    def __init__(
+        self,
+        service: str,
+        known: Known,
+        *,
+        version: str,
+        commit: str = "unknown",
+        families: Iterable[Family] = (),
+    ) -> None:
+        self.meters = Meters((*CHASSIS, *families))
+        self._service = service
+        self._read = {topic: frozenset(types) for topic, types in known.read.items()}
+        self._written = {topic: frozenset(types) for topic, types in known.written.items()}
+        self._events = frozenset().union(*self._read.values()) if self._read else frozenset()
+        self._reasons = frozenset(known.reasons)
+        self._operations = frozenset(known.operations)
+        self._begin()
+        self.meters.set("saga_build_info", (service, version, commit), 1)
+
+    def consumed(self, topic: str, event: str, result: str, n: int = 1) -> None:
+        topic, event = self._placed(self._read, topic, event)
+        labels = (self._service, topic, event, result if result in RESULTS else "ignored")
+        self.meters.add("saga_events_consumed_total", labels, n)
+
+    def consumed_many(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """Of one transaction: (topic, event, result) → how many."""
+        for (topic, event, result), n in counts.items():
+            self.consumed(topic, event, result, n)
+
+    def published(self, topic: str, event: str, n: int = 1) -> None:
+        topic, event = self._placed(self._written, topic, event)
+        self.meters.add("saga_events_published_total", (self._service, topic, event), n)
+
+    def handled(self, event: str, seconds: float) -> None:
+        event = event if event in self._events else OTHER
+        self.meters.observe("saga_event_handle_seconds", (self._service, event), seconds)
+
+    def event_age(self, topic: str, seconds: float) -> None:
+        topic = topic if topic in self._read else OTHER
+        self.meters.observe("saga_event_age_seconds", (self._service, topic), max(0.0, seconds))
+
+    def outbox(self, pending: int, oldest_age_s: float, blocked_keys: int = 0) -> None:
+        mine = (self._service,)
+        self.meters.set("saga_outbox_pending", mine, pending)
+        self.meters.set("saga_outbox_oldest_age_seconds", mine, oldest_age_s)
+        self.meters.set("saga_outbox_blocked_keys", mine, blocked_keys)
+
+    def lag(self, topic: str, messages: int, seconds: float) -> None:
+        labels = (self._service, topic if topic in self._read else OTHER)
+        self.meters.set("saga_consumer_lag_messages", labels, messages)
+        self.meters.set("saga_consumer_lag_seconds", labels, seconds)
+
+    def partitions_stopped(self, topics: Mapping[str, int]) -> None:
+        self._replace("saga_partitions_stopped", topics)
+
+    def misplaced(self, topic: str, n: int = 1) -> None:
+        labels = (self._service, topic if topic in self._read else OTHER)
+        self.meters.add("saga_records_misplaced_total", labels, n)
+
+    def dead_letter(self, topic: str, reason: str, n: int = 1) -> None:
+        topic = topic if topic in self._read else OTHER
+        reason = reason if reason in self._reasons else OTHER
+        self.meters.add("saga_dead_letters_total", (self._service, topic, reason), n)
+
+    def dead_letters_pending(self, topics: Mapping[str, int]) -> None:
+        self._replace("saga_dead_letters_pending", topics)
+
+    def parked_keys(self, n: int) -> None:
+        self.meters.set("saga_parked_keys", (self._service,), n)
+
+    def contract_violation(self, event: str, kind: Literal["schema", "version"]) -> None:
+        event = event if event in self._events else OTHER
+        self.meters.add("saga_contract_violations_total", (self._service, event, kind))
+
+    def gateway_calls(self, under_way: int) -> None:
+        self.meters.set("saga_gateway_calls", (self._service,), under_way)
+
+    def gateway_unknown(self, n: int = 1) -> None:
+        self.meters.add("saga_gateway_unknown_total", (self._service,), n)
+
+    def heartbeat(self) -> None:
+        self.meters.set("saga_heartbeat_timestamp_seconds", (self._service,), time.time())
+
+    def store_operation(self, seconds: float, operation: str = "commit") -> None:
+        operation = operation if operation in self._operations else OTHER
+        self.meters.observe("saga_store_operation_seconds", (operation,), seconds)
+
+    def store_log(self, size_bytes: int) -> None:
+        self.meters.set("saga_store_log_bytes", (self._service,), size_bytes)
+
+    def http_request(self, route: str, method: str, code: int, seconds: float) -> None:
+        """`route` is a template of ours, never a path; `services.chassis.api` sees to it."""
+        labels = (route, method if method in _METHODS else OTHER, str(code))
+        self.meters.observe("saga_http_request_seconds", labels, seconds)
+
+    def _begin(self) -> None:
+        begin, mine = self.meters.begin, (self._service,)
+        for topic, types in (*self._read.items(), (OTHER, frozenset())):
+            begin("saga_events_consumed_total", mine, (topic,), (*types, OTHER), RESULTS)
+            begin("saga_dead_letters_total", mine, (topic,), (*self._reasons, OTHER))
+            for name in _BY_TOPIC:
+                begin(name, mine, (topic,))
+        for topic, types in self._written.items():
+            begin("saga_events_published_total", mine, (topic,), (*types, OTHER))
+        begin("saga_event_handle_seconds", mine, self._events)
+        violated = (*self._events, OTHER)
+        begin("saga_contract_violations_total", mine, violated, ("schema", "version"))
+        begin("saga_store_operation_seconds", self._operations)
+        for family in CHASSIS:
+            if family.labels == ("service",):
+                begin(family.name, mine)
+
+    def _replace(self, name: str, topics: Mapping[str, int]) -> None:
+        counts: dict[Labels, float] = {}
+        for topic, n in topics.items():
+            labels = (self._service, topic if topic in self._read else OTHER)
+            counts[labels] = counts.get(labels, 0) + n
+        self.meters.replace(name, counts)
+
+    @staticmethod
+    def _placed(known: Mapping[str, frozenset[str]], topic: str, event: str) -> tuple[str, str]:
+        types = known.get(topic)
+        if types is None:
+            return OTHER, OTHER
+        return topic, event if event in types else OTHER
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BY_TOPIC = (
+    "saga_event_age_seconds",
+    "saga_consumer_lag_messages",
+    "saga_consumer_lag_seconds",
+    "saga_partitions_stopped",
+    "saga_records_misplaced_total",
+    "saga_dead_letters_pending",
+)

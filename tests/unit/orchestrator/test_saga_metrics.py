@@ -1,0 +1,82 @@
+"""Saga metrics: labels come from definitions, ids only as exemplars."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parsed
+
+from orchestrator.metrics import OPERATORS, SAGAS, SagaMetrics, Shape
+from services.chassis.metrics import CHASSIS, Family, Meters
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def meters() -> Meters:
+    return Meters(SAGAS)
+
+
+def series(meters: Meters) -> Series:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parsed(meters.render()[0].decode())
+        for sample in family.samples
+    }
+
+
+def value(meters: Meters, name: str, **labels: str) -> float:
+    return series(meters)[name, frozenset(labels.items())]
+
+
+def test_sagas_are_counted_by_what_their_definition_names(meters: Meters) -> None:
+    """States, commands and targets come from the definition; the saga's id is an exemplar."""
+    shape = Shape(
+        "fulfilment",
+        {"awaiting_stock": False, "completed": True},
+        ("stock",),
+        {"ReserveStock": "inventory"},
+    )
+    sagas = SagaMetrics(meters, [shape])
+    before = set(series(meters))
+    sagas.started("fulfilment")
+    sagas.command_sent("fulfilment", "ReserveStock")
+    sagas.command_replied("fulfilment", "ReserveStock", "ok", 0.3)
+    sagas.finished("fulfilment", "completed", 2.0, "fulfilment:order-1")
+    sagas.stayed("fulfilment", "awaiting_stock", 1.0, "fulfilment:order-1")
+    sagas.instances({("fulfilment", "awaiting_stock"): 2})
+    sagas.oldest({("fulfilment", "awaiting_stock"): 9.0})
+    sagas.stuck({("fulfilment", "awaiting_stock", "no_reply"): 1})
+    sagas.timers_late({"fulfilment": 0.5})
+    sagas.retried("fulfilment", "stock", "no_reply")
+    sagas.compensated("fulfilment", "stock", "ok")
+    assert set(series(meters)) == before
+    awaiting = {"saga": "fulfilment", "state": "awaiting_stock"}
+    assert value(meters, "saga_instances", **awaiting, terminal="false") == 2
+    assert value(meters, "saga_stuck_instances", **awaiting, reason="no_reply") == 1
+    sagas.instances({("fulfilment", "completed"): 3})
+    assert value(meters, "saga_instances", **awaiting, terminal="false") == 0
+    sagas.moved("fulfilment", ("awaiting_stock", "completed"), "event")
+    moved = {"from_state": "awaiting_stock", "to_state": "completed", "trigger": "event"}
+    assert value(meters, "saga_transitions_total", saga="fulfilment", **moved) == 1
+    openmetrics, _ = meters.render("application/openmetrics-text")
+    assert b'# {saga_id="fulfilment:order-1"}' in openmetrics
+
+
+def test_the_catalogue_goes_on_by_the_same_rules() -> None:
+    """No name twice over all programs; units and suffixes as Prometheus wants them."""
+    catalogue = (*CHASSIS, *SAGAS, *OPERATORS)
+    assert len({family.name for family in catalogue}) == len(catalogue)
+    assert [family for family in (*SAGAS, *OPERATORS) if not well_named(family)] == []
+
+
+def well_named(family: Family) -> bool:
+    return (
+        re.fullmatch(r"saga_[a-z_]+", family.name) is not None
+        and family.name.endswith("_total") == (family.kind == "counter")
+        and bool(family.buckets) == (family.kind == "histogram")
+        and not family.name.endswith(("_ms", "_millis", "_kb"))
+        and list(family.buckets) == sorted(family.buckets)
+        and bool(family.meaning)
+    )
