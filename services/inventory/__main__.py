@@ -5,14 +5,14 @@ from __future__ import annotations
 from services.chassis.service import Service, run
 from services.inventory.api import routes
 from services.inventory.handlers import HANDLERS
-from services.inventory.store import MIGRATIONS, TABLES
+from services.inventory.store import MIGRATIONS, QUERIES, TABLES
 
 SERVICE = Service(
     name="inventory",
     handlers=HANDLERS,
     tables=TABLES,
     migrations=MIGRATIONS,
-    gateway=None,
+    queries=QUERIES,
     routes=routes,
 )
 

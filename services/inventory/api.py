@@ -5,20 +5,15 @@ Reads only; stock changes by commands and deliveries. Authentication is the chas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.chassis.api import ApiPort, Fault, problem
+
 PAGE_MAX = 1000
-
-
-class ApiPort(Protocol):
-    """What the chassis gives to routes: named reads of this service's store.sql."""
-
-    async def read(self, query_name: str, **params: object) -> Sequence[Mapping[str, object]]: ...
 
 
 def routes(port: ApiPort) -> list[Route]:
@@ -37,17 +32,9 @@ def routes(port: ApiPort) -> list[Route]:
         rows = await port.read("stock_of", sku=sku)
         if rows:
             return JSONResponse(dict(rows[0]))
-        detail = f"no product {sku} was ever received; `GET /stock` lists those that were"
-        return JSONResponse(
-            {
-                "type": "/problems/unknown_product",
-                "title": "unknown product",
-                "status": 404,
-                "detail": detail,
-                "errors": [{"place": "sku", "problem": detail}],
-            },
-            status_code=404,
-            media_type="application/problem+json",
+        fault = Fault(
+            "sku", f"no product {sku} was ever received; `GET /stock` lists all that were"
         )
+        return problem(HTTPStatus.NOT_FOUND, "unknown_product", fault)
 
     return [Route("/stock", stock), Route("/stock/{sku}", stock_of)]

@@ -15,7 +15,7 @@ LOW_STOCK_UNITS = 10
 """A product is low when this many units or fewer are still free."""
 
 
-class StockFault(Exception):  # noqa: N818
+class StockFault(Exception):
     """What was asked contradicts what is stored; nothing was changed."""
 
 

@@ -16,3 +16,4 @@ TABLES = (
     Table(Delivery, "delivery", key="delivery_id", json=("units",)),
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
+QUERIES = Path(__file__).parent / "store.sql"

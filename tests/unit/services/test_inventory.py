@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import permutations
+from pathlib import Path
 
 import pytest
+from desk import Desk, Port, client, faults
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +24,7 @@ from schemas.inventory import (
 )
 from schemas.shipping import ShipmentDispatched
 from services.chassis.handlers import Answer, Change, changed, done, refused
+from services.inventory.api import routes
 from services.inventory.domain import (
     LOW_STOCK_UNITS,
     Delivery,
@@ -33,6 +36,7 @@ from services.inventory.domain import (
     StockFault,
 )
 from services.inventory.handlers import (
+    HANDLERS,
     goods_left,
     goods_received,
     release_stock,
@@ -40,6 +44,7 @@ from services.inventory.handlers import (
     reserved_skus,
     skus,
 )
+from services.inventory.store import MIGRATIONS, TABLES
 
 NOW = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 
@@ -317,3 +322,47 @@ def test_stock_always_adds_up(sequence: list[object]) -> None:
         assert {s.sku: s.received for s in house.shelves.values()} == received
         assert all(min(s.on_hand, s.reserved, s.gone) >= 0 for s in house.shelves.values())
         assert {s.sku: s.reserved for s in house.shelves.values() if s.reserved} == promised
+
+
+def test_the_rows_fit_their_tables_and_the_reads_find_them() -> None:
+    """The migrations take every row, and each named read answers from them."""
+    desk = Desk(HANDLERS, TABLES)
+    desk.tell(GoodsReceived("d1", (Item("A", 10), Item("B", 5)), NOW))
+    desk.tell(reserve("o1", A=4, B=1))
+    desk.tell(reserve("o2", B=1))
+    desk.tell(ShipmentDispatched("o1", "T1"))
+
+    assert desk.read(MIGRATIONS, "stock_of", sku="A") == [
+        {"sku": "A", "on_hand": 6, "reserved": 0, "gone": 4}
+    ]
+    assert desk.read(MIGRATIONS, "stock", after="A", limit=10) == [
+        {"sku": "B", "on_hand": 3, "reserved": 1, "gone": 1}
+    ]
+    assert desk.read(MIGRATIONS, "stock_totals") == [
+        {"products": 2, "received": 15, "on_hand": 9, "reserved": 1, "gone": 5}
+    ]
+    assert desk.read(MIGRATIONS, "reservation_of", order_id="o1") == [
+        {"order_id": "o1", "units": '{"A":4,"B":1}', "status": "gone"}
+    ]
+
+
+async def test_stock_is_served(tmp_path: Path) -> None:
+    """One product, all products with their totals, and 404 for what was never received."""
+    desk = Desk(HANDLERS, TABLES)
+    desk.tell(GoodsReceived("d1", (Item("A", 10),), NOW))
+    shelf = {"sku": "A", "on_hand": 10, "reserved": 0, "gone": 0}
+    async with client(routes, Port(desk, MIGRATIONS), tmp_path) as http:
+        every = await http.get("/stock")
+        one = await http.get("/stock/A")
+        none = await http.get("/stock/Z")
+
+    assert every.json() == {
+        "products": [shelf],
+        "totals": {"products": 1, "received": 10, "on_hand": 10, "reserved": 0, "gone": 0},
+        "next": None,
+    }
+    assert one.json() == shelf
+    assert (none.status_code, faults(none)) == (
+        404,
+        [("sku", "no product Z was ever received; `GET /stock` lists all that were")],
+    )
