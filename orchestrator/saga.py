@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
 from typing import Generic, Never, Self, TypeVar, cast
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from orchestrator.engine.instance import CancelRequested
 from orchestrator.engine.plan import NAME, Plan, annotation_of, contract_of, lay_out
@@ -175,12 +175,15 @@ class Saga(Generic[D]):
         return cast("type[D]", made)
 
     def _adapter(self) -> TypeAdapter[D]:
+        """A type that JSON cannot hold is found out now: it has no JSON schema."""
         try:
-            return TypeAdapter(self.data_type)
-        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as fault:
-            rule = f"{self.data_type.__name__} cannot be kept as JSON ({fault})"
+            adapter = TypeAdapter(self.data_type)
+            adapter.json_schema(mode="serialization")
+        except (PydanticUserError, PydanticUndefinedAnnotation) as fault:
+            rule = f"{self.data_type.__name__} cannot be kept as JSON ({fault.message})"
             remedy = "Use strings, integers, tuples, message types and frozen dataclasses of them"
             raise IllegalSaga(self.name, None, rule, remedy) from fault
+        return adapter
 
     def _outcome_topics(self, catalogue: Catalogue) -> dict[str, str]:
         """The topic of each outcome and notice, by the name of its maker's field."""

@@ -28,7 +28,7 @@ def hours(count: float) -> Duration:
     return minutes(count * 60)
 
 
-class IllegalSaga(Exception):  # noqa: N818
+class IllegalSaga(Exception):
     """A saga that cannot be built; the message names saga, step, rule and remedy."""
 
     def __init__(self, saga: str, step: str | None, rule: str, remedy: str) -> None:

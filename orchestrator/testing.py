@@ -54,6 +54,7 @@ class Run(Generic[D]):
         self._timers: dict[str, SetTimer] = {}
         self._made: dict[str, object] = {}
         self._sent: list[object] = []
+        self._commands: list[object] = []
 
     def start(self, event: object, *, message_id: str = "start-1", digest: str = "") -> Self:
         """`digest` stands for the content; by default events are equal when they print equally."""
@@ -114,6 +115,10 @@ class Run(Generic[D]):
         """The command sent by the last call; a tuple of them when it is not exactly one."""
         return self._sent[0] if len(self._sent) == 1 else tuple(self._sent)
 
+    def commands(self) -> tuple[object, ...]:
+        """Every command so far, re-sends included, in the order in which they were sent."""
+        return tuple(self._commands)
+
     def outcome(self) -> object:
         """The one outcome, or None while there is none."""
         outcomes = [each.body for each in self.published if each.kind == "outcome"]
@@ -135,6 +140,7 @@ class Run(Generic[D]):
         self.journal += decision.entries
         self._keep_timers(decision)
         self._sent = [self._body(each) for each in decision.sends if not isinstance(each, Publish)]
+        self._commands += self._sent
         self.published += [each for each in decision.sends if isinstance(each, Publish)]
         return self
 
