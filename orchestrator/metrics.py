@@ -105,13 +105,13 @@ class SagaMetrics:
             {(saga, state, self._terminal(saga, state)): n for (saga, state), n in counts.items()},
         )
 
-    def oldest(self, ages_s: Mapping[tuple[str, str], float]) -> None:
+    def oldest(self, ages_s: Mapping[Labels, float]) -> None:
         """(saga, state) → age of the oldest open one."""
-        self._meters.replace("saga_oldest_instance_age_seconds", {**ages_s})
+        self._meters.replace("saga_oldest_instance_age_seconds", ages_s)
 
-    def stuck(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+    def stuck(self, counts: Mapping[Labels, float]) -> None:
         """(saga, state, reason) → how many."""
-        self._meters.replace("saga_stuck_instances", {**counts})
+        self._meters.replace("saga_stuck_instances", counts)
 
     def timers_late(self, seconds: Mapping[str, float]) -> None:
         self._meters.replace("saga_timer_oldest_due_seconds", _alone(seconds))
