@@ -127,6 +127,11 @@ BREAKS: list[tuple[str, Change, list[tuple[str, str, str]]]] = [
         [(f"{SOLD}.till", "type changed from string to bytes", KEEP)],
     ),
     (
+        "text exchanged for bytes in a union",
+        lambda s: field(s, 4).update(type=["null", "bytes"]),
+        [(f"{SOLD}.note", "type changed from string to bytes", KEEP)],
+    ),
+    (
         "a logical type removed",
         lambda s: field(s, 1).update(type="long"),
         [

@@ -88,6 +88,18 @@ CASES: list[tuple[str, Spoil, list[str]]] = [
         ['baton.shop.Reserve.u: the only union is ["null", X]. Write one message type per case.'],
     ),
     (
+        "a union of three",
+        lambda s: add(
+            s, "Reserve", name="u", type=["null", "string", "boolean"], max_length=9, doc="."
+        ),
+        [f'{RESERVE}.u: the only union is ["null", X]. Write one message type per case.'],
+    ),
+    (
+        "a type that is written out twice",
+        lambda s: add(s, "Reserve", name="twice", type={**s["Piece"]}, doc="."),
+        [f"{RESERVE}.twice: {PIECE} is defined twice. Refer to it by its name."],
+    ),
+    (
         "a field without doc",
         lambda s: field(s, "Reserve", 1).pop("doc"),
         [f"{RESERVE}.pieces: no doc. Say what it means and in which unit."],
@@ -123,6 +135,11 @@ CASES: list[tuple[str, Spoil, list[str]]] = [
         "a pattern that is not anchored",
         lambda s: field(s, "Piece", 0).update(pattern="[a-z]+"),
         [f"{PIECE}.sku: pattern '[a-z]+' must begin with ^ and end with $."],
+    ),
+    (
+        "a pattern that has no end",
+        lambda s: field(s, "Piece", 0).update(pattern="^[a-z]+"),
+        [f"{PIECE}.sku: pattern '^[a-z]+' must begin with ^ and end with $."],
     ),
     (
         "a pattern that is no regular expression",
