@@ -52,7 +52,7 @@ _COUNTED = {
 }
 
 
-class OrphanVersion(Exception):  # noqa: N818
+class OrphanVersion(Exception):
     """A saga's definition, or its version, is not part of this release any more."""
 
 
@@ -217,7 +217,7 @@ class Shell:
         )
         return effect
 
-    def _decide(  # noqa: PLR0913
+    def _decide(
         self,
         state: _State,
         saga: Saga[object],
@@ -236,16 +236,17 @@ class Shell:
         out: list[Outgoing] = []
         made: list[tuple[str, Outgoing]] = []
         for send in decision.sends:
-            out.append((yield from self._outgoing(state, saga_id, key, send, made, cause, now_us)))
+            message = yield from self._outgoing(state, saga_id, key, send, made, cause, now_us)
+            out.append(message)
         if after is not None and after is not before:
             state.sagas.put(state.ids[key], after)
-        for name, message in made:
-            state.sagas.put_made(saga_id, name, message)
+        for name, command in made:
+            state.sagas.put_made(saga_id, name, command)
         for entry in decision.entries:
             state.sagas.note(saga_id, _line(entry, after, cause, decision, now_us))
         return _effect(saga, saga_id, before, decision, out, cause, now_us)
 
-    def _outgoing(  # noqa: PLR0913
+    def _outgoing(
         self,
         state: _State,
         saga_id: str,
@@ -279,7 +280,7 @@ class _State:
     ids: Mapping[str, int]
 
 
-def _effect(  # noqa: PLR0913
+def _effect(
     saga: Saga[object],
     saga_id: str,
     before: Instance[object] | None,

@@ -81,8 +81,9 @@ class Admission:
         size = len(record.value or b"")
         if size > RECORD_BYTES_MAX:
             return Refused("too_large", f"{size} bytes, at most {RECORD_BYTES_MAX}", "decode")
-        if len(record.headers) > HEADERS_MAX or (
-            sum(len(name) + len(value or b"") for name, value in record.headers) > HEADER_BYTES_MAX
+        headers = record.headers
+        if len(headers) > HEADERS_MAX or (
+            sum([len(name) + len(value or b"") for name, value in headers]) > HEADER_BYTES_MAX
         ):
             return Refused(
                 "bad_envelope",
@@ -110,7 +111,9 @@ class Admission:
         name = self._names[type(body)]
         topic = record.topic
         if headers["ce_type"] != name:
-            return Refused("wrong_type", f"ce_type says otherwise than the body: {name}", "validate")
+            return Refused(
+                "wrong_type", f"ce_type says otherwise than the body: {name}", "validate"
+            )
         if name not in self._types[topic]:
             return Refused("type_not_allowed", f"{name} has no place on {topic}", "validate")
         writers = self._writers[topic]

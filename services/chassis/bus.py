@@ -11,7 +11,7 @@ BusError
 ├── PublishRefused  one message can never be sent; the others can, without it
 └── TopicsWrong     a topic is missing, or may not be used
 """
-# ruff: noqa: N818  # The faults are named for what happened.
+# The faults are named for what happened.
 
 from __future__ import annotations
 

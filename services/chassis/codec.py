@@ -106,9 +106,7 @@ class Codec:
         return body
 
 
-def _writer(
-    schema: Any, head: bytes, raw: Mapping[str, Any]
-) -> Callable[[object], bytes]:
+def _writer(schema: Any, head: bytes, raw: Mapping[str, Any]) -> Callable[[object], bytes]:
     plain = _to_record(raw)
 
     def write(body: object) -> bytes:
@@ -120,9 +118,7 @@ def _writer(
     return write
 
 
-def _reader(
-    schema: Any, reader_schema: Any, python: type
-) -> Callable[[io.BytesIO], object]:
+def _reader(schema: Any, reader_schema: Any, python: type) -> Callable[[io.BytesIO], object]:
     def read(stream: io.BytesIO) -> object:
         try:
             record: Any = fastavro.schemaless_reader(stream, schema, reader_schema)
@@ -152,9 +148,9 @@ def _converter(
     if isinstance(schema, str):
         return named.get(schema if "." in schema else f"{space}.{schema}")
     if isinstance(schema, list):
-        return _optional(next(
-            (found for each in schema if (found := _converter(each, named, space))), None
-        ))
+        return _optional(
+            next((found for each in schema if (found := _converter(each, named, space))), None)
+        )
     if schema["type"] == "array":
         item = _converter(schema["items"], named, space)
         return None if item is None else lambda values: [item(each) for each in values]

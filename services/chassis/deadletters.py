@@ -11,8 +11,7 @@ import hashlib
 from schemas.topics import dead_letter_topic
 from services.chassis.admission import Refused
 from services.chassis.envelope import timestamp
-from services.chassis.messages import Outgoing, Record
-from services.chassis.outbox import pack, unpack
+from services.chassis.messages import Outgoing, Record, pack, unpack
 from services.chassis.store import Row
 
 VALUE_BYTES_MAX = 1024 * 1024
@@ -22,9 +21,19 @@ _HEADERS_KEPT_MAX = 128
 def row_of(key: int, record: Record, kind: str, refused: Refused, now_us: int) -> Row:
     """The columns of `dead.add`."""
     return (
-        key, kind, refused.reason, refused.detail, refused.stage,
-        record.topic, record.partition, record.offset, record.timestamp_ms,
-        record.key, record.value, pack(_text(record)), now_us,
+        key,
+        kind,
+        refused.reason,
+        refused.detail,
+        refused.stage,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        record.key,
+        record.value,
+        pack(_text(record)),
+        now_us,
     )
 
 
@@ -32,10 +41,13 @@ def record_of(cells: Row) -> Record:
     """The record as it came, from topic … headers of a row."""
     topic, partition, offset, timestamp_ms, key, value, headers = cells
     return Record(
-        str(topic), int(partition or 0), int(offset or 0), int(timestamp_ms or 0),
+        str(topic),
+        int(partition or 0),
+        int(offset or 0),
+        int(timestamp_ms or 0),
         key if isinstance(key, bytes) else None,
         value if isinstance(value, bytes) else None,
-        unpack(headers),
+        unpack(headers if isinstance(headers, bytes) else b"[]"),
     )
 
 

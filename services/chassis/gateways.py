@@ -40,8 +40,12 @@ class Gateways:
         self.unknown = 0
 
     @property
+    def under_way(self) -> int:
+        return len(self._running) + len(self._queued)
+
+    @property
     def full(self) -> bool:
-        return len(self._running) + len(self._queued) >= self._calls_max
+        return self.under_way >= self._calls_max
 
     def begin(self, calls: Iterable[Begun]) -> None:
         """Calls of a transaction that has committed, or that were found `calling`."""
@@ -89,7 +93,7 @@ class Gateways:
                 self.unknown += 1
                 where = {"key": begun.key, "operation_id": begun.operation, "reason": str(error)}
                 _log.warning("the gateway's answer is unknown; calling again", extra=where)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it was, the outcome is not known
                 _log.exception(
                     "a gateway's result could not be recorded; calling again",
                     extra={"key": begun.key, "operation_id": begun.operation},

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Result: TypeAlias = Mapping[str, Json]
 Rows: TypeAlias = Mapping[str, object]
 Function: TypeAlias = Callable[..., object]
 Keys: TypeAlias = Callable[..., Iterable[str]]
 
 
-class Unknown(Exception):  # noqa: N818
+class Unknown(Exception):
     """The outside world did not say what happened: the same call is made again, same key."""
 
 
-class IllegalHandler(Exception):  # noqa: N818
+class IllegalHandler(Exception):
     """A table of handlers that cannot work; the message names the handler and the rule."""
 
 
@@ -116,6 +116,7 @@ class Handler:
     call: Callable[..., Awaitable[Result]] | None = None
     record: Function | None = None
     undoes: type | None = None
+    with_id: bool = False
 
 
 def answers(
@@ -133,7 +134,7 @@ def answers(
     return Handler(Kind.ANSWERS, command, rows, fn=fn, undoes=undoes)
 
 
-def asks(  # noqa: PLR0913
+def asks(
     command: type,
     *,
     ask: Function,
@@ -149,9 +150,7 @@ def asks(  # noqa: PLR0913
     _pure(command, ask, rows)
     _pure(command, record, rows, extra=1)
     _outside(command, call)
-    return Handler(
-        Kind.ASKS, command, rows, ask=ask, call=call, record=record, undoes=undoes
-    )
+    return Handler(Kind.ASKS, command, rows, ask=ask, call=call, record=record, undoes=undoes)
 
 
 def reacts(
@@ -162,10 +161,12 @@ def reacts(
     by: Keys | None = None,
     then: type | None = None,
     whose: Keys | None = None,
+    with_id: bool = False,
 ) -> Handler:
+    """`with_id`: the event's own id is the last argument, where it is a fact to be kept."""
     rows = _loads(event, Loads(loads, by, then, whose))
-    _pure(event, fn, rows)
-    return Handler(Kind.REACTS, event, rows, fn=fn)
+    _pure(event, fn, rows, extra=int(with_id))
+    return Handler(Kind.REACTS, event, rows, fn=fn, with_id=with_id)
 
 
 def requests(

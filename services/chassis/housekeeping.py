@@ -33,7 +33,7 @@ class Commits(Protocol):
 
 
 class Housekeeping:
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         store: Store,
         reader: Commits,

@@ -86,6 +86,10 @@ class Intake(Generic[S]):
             self.gateways is not None and self.gateways.full
         )
 
+    @property
+    def calls_under_way(self) -> int:
+        return 0 if self.gateways is None else self.gateways.under_way
+
     def put_records(self, records: Sequence[Record]) -> None:
         if records:
             self._records.extend(records)
@@ -168,17 +172,19 @@ class Intake(Generic[S]):
     async def _take(self) -> tuple[Batch, list[_Waiting]]:
         batch = Batch(self._clock.now_us())
         seen: dict[TopicPartition, tuple[int, int]] = {}
+        heard: dict[tuple[str, int], int] = {}
         while self._records and len(batch.items) < self._batch_max:
             record = self._records[0]
             if self._positions.guarded(record):
                 break
             self._records.popleft()
             if self._positions.advance(record, seen):
+                heard[record.topic, record.partition] = record.timestamp_ms
                 batch.items.append(arrival(record, self._setting.admission.admit(record)))
         batch.advances = seen
-        waiting = [
-            self._inside.popleft() for _ in range(min(len(self._inside), self._batch_max))
-        ]
+        for place, timestamp_ms in heard.items():
+            self._positions.heard(TopicPartition(*place), timestamp_ms)
+        waiting = [self._inside.popleft() for _ in range(min(len(self._inside), self._batch_max))]
         batch.items.extend(each.item for each in waiting)
         batch.ticks, self._ticks = list(self._ticks.values()), {}
         for tick in batch.ticks:
@@ -205,8 +211,7 @@ class Intake(Generic[S]):
             except StoreError as error:
                 # Nobody's fault: the batch stays whole, and is tried until the store can write.
                 self.unwritable = str(error)
-                _log.error("the database cannot write; trying again",  # noqa: TRY400
-                           extra={"reason": str(error)})
+                _log.error("the database cannot write; trying again", extra={"reason": str(error)})
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
                 if self._positions.generation != generation:
@@ -249,8 +254,10 @@ class Intake(Generic[S]):
         self.drop_records()
         self.relay.reload()
 
-    async def _one_by_one(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
-        """Some item broke a rule of the schema: each has its own transaction, that one is parked."""
+    async def _one_by_one(
+        self, batch: Batch, waiting: list[_Waiting], error: Exception
+    ) -> None:
+        """One item broke a rule of the schema: each has its own transaction, that one is parked."""
         if len(batch.items) + len(batch.ticks) == 1:
             await self._broken(batch, waiting, error)
             return

@@ -137,7 +137,7 @@ class Application(Protocol[S]):
         """All rows that the items need, one query a table."""
 
     def apply(self, state: S, item: Item, now_us: int) -> Plan[Effect]:
-        """One item, in memory. It changes `state` as its last act, or raises and changes nothing."""
+        """One item, in memory. It changes `state` as its last act, or raises before."""
 
     def again(self, state: S, item: Arrived, now_us: int) -> Effect:
         """An item that the inbox knows already: say again what was said."""

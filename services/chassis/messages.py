@@ -10,7 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import orjson
+
 Headers = tuple[tuple[str, bytes], ...]
+
+
+def pack(headers: Headers) -> bytes:
+    """Headers as bytes for a column; latin-1 inside, so that any byte comes back as it was."""
+    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
+
+
+def unpack(packed: bytes) -> Headers:
+    return tuple([(name, value.encode("latin-1")) for name, value in orjson.loads(packed)])
 
 
 class TopicPartition(NamedTuple):
@@ -53,7 +64,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A made message, ready for the outbox. `attempt` counts the times it is sent, from 1."""
+    """A made message, ready for the outbox. `attempt` counts the times it is sent, from 1.
+
+    `packed` is the headers as a column keeps them, where whoever made the message has them.
+    """
 
     topic: str
     key: str
@@ -61,3 +75,4 @@ class Outgoing:
     value: bytes
     headers: Headers
     attempt: int = 1
+    packed: bytes = b""

@@ -197,7 +197,7 @@ class Metrics:
         families: Iterable[Family] = (),
     ) -> None:
         self.meters = Meters((*CHASSIS, *families))
-        self._service = service
+        self.service, self.version, self.commit = service, version, commit
         self._read = {topic: frozenset(types) for topic, types in known.read.items()}
         self._written = {topic: frozenset(types) for topic, types in known.written.items()}
         self._events = frozenset().union(*self._read.values()) if self._read else frozenset()
@@ -208,7 +208,7 @@ class Metrics:
 
     def consumed(self, topic: str, event: str, result: str, n: int = 1) -> None:
         topic, event = self._placed(self._read, topic, event)
-        labels = (self._service, topic, event, result if result in RESULTS else "ignored")
+        labels = (self.service, topic, event, result if result in RESULTS else "ignored")
         self.meters.add("saga_events_consumed_total", labels, n)
 
     def consumed_many(self, counts: Mapping[tuple[str, str, str], int]) -> None:
@@ -218,24 +218,24 @@ class Metrics:
 
     def published(self, topic: str, event: str, n: int = 1) -> None:
         topic, event = self._placed(self._written, topic, event)
-        self.meters.add("saga_events_published_total", (self._service, topic, event), n)
+        self.meters.add("saga_events_published_total", (self.service, topic, event), n)
 
     def handled(self, event: str, seconds: float) -> None:
         event = event if event in self._events else OTHER
-        self.meters.observe("saga_event_handle_seconds", (self._service, event), seconds)
+        self.meters.observe("saga_event_handle_seconds", (self.service, event), seconds)
 
     def event_age(self, topic: str, seconds: float) -> None:
         topic = topic if topic in self._read else OTHER
-        self.meters.observe("saga_event_age_seconds", (self._service, topic), max(0.0, seconds))
+        self.meters.observe("saga_event_age_seconds", (self.service, topic), max(0.0, seconds))
 
     def outbox(self, pending: int, oldest_age_s: float, blocked_keys: int = 0) -> None:
-        mine = (self._service,)
+        mine = (self.service,)
         self.meters.set("saga_outbox_pending", mine, pending)
         self.meters.set("saga_outbox_oldest_age_seconds", mine, oldest_age_s)
         self.meters.set("saga_outbox_blocked_keys", mine, blocked_keys)
 
     def lag(self, topic: str, messages: int, seconds: float) -> None:
-        labels = (self._service, topic if topic in self._read else OTHER)
+        labels = (self.service, topic if topic in self._read else OTHER)
         self.meters.set("saga_consumer_lag_messages", labels, messages)
         self.meters.set("saga_consumer_lag_seconds", labels, seconds)
 
@@ -243,39 +243,39 @@ class Metrics:
         self._replace("saga_partitions_stopped", topics)
 
     def misplaced(self, topic: str, n: int = 1) -> None:
-        labels = (self._service, topic if topic in self._read else OTHER)
+        labels = (self.service, topic if topic in self._read else OTHER)
         self.meters.add("saga_records_misplaced_total", labels, n)
 
     def dead_letter(self, topic: str, reason: str, n: int = 1) -> None:
         topic = topic if topic in self._read else OTHER
         reason = reason if reason in self._reasons else OTHER
-        self.meters.add("saga_dead_letters_total", (self._service, topic, reason), n)
+        self.meters.add("saga_dead_letters_total", (self.service, topic, reason), n)
 
     def dead_letters_pending(self, topics: Mapping[str, int]) -> None:
         self._replace("saga_dead_letters_pending", topics)
 
     def parked_keys(self, n: int) -> None:
-        self.meters.set("saga_parked_keys", (self._service,), n)
+        self.meters.set("saga_parked_keys", (self.service,), n)
 
     def contract_violation(self, event: str, kind: Literal["schema", "version"]) -> None:
         event = event if event in self._events else OTHER
-        self.meters.add("saga_contract_violations_total", (self._service, event, kind))
+        self.meters.add("saga_contract_violations_total", (self.service, event, kind))
 
     def gateway_calls(self, under_way: int) -> None:
-        self.meters.set("saga_gateway_calls", (self._service,), under_way)
+        self.meters.set("saga_gateway_calls", (self.service,), under_way)
 
     def gateway_unknown(self, n: int = 1) -> None:
-        self.meters.add("saga_gateway_unknown_total", (self._service,), n)
+        self.meters.add("saga_gateway_unknown_total", (self.service,), n)
 
     def heartbeat(self) -> None:
-        self.meters.set("saga_heartbeat_timestamp_seconds", (self._service,), time.time())
+        self.meters.set("saga_heartbeat_timestamp_seconds", (self.service,), time.time())
 
     def store_operation(self, seconds: float, operation: str = "commit") -> None:
         operation = operation if operation in self._operations else OTHER
         self.meters.observe("saga_store_operation_seconds", (operation,), seconds)
 
     def store_log(self, size_bytes: int) -> None:
-        self.meters.set("saga_store_log_bytes", (self._service,), size_bytes)
+        self.meters.set("saga_store_log_bytes", (self.service,), size_bytes)
 
     def http_request(self, route: str, method: str, code: int, seconds: float) -> None:
         """`route` is a template of ours, never a path; `services.chassis.api` sees to it."""
@@ -283,7 +283,7 @@ class Metrics:
         self.meters.observe("saga_http_request_seconds", labels, seconds)
 
     def _begin(self) -> None:
-        begin, mine = self.meters.begin, (self._service,)
+        begin, mine = self.meters.begin, (self.service,)
         for topic, types in (*self._read.items(), (OTHER, frozenset())):
             begin("saga_events_consumed_total", mine, (topic,), (*types, OTHER), RESULTS)
             begin("saga_dead_letters_total", mine, (topic,), (*self._reasons, OTHER))
@@ -302,7 +302,7 @@ class Metrics:
     def _replace(self, name: str, topics: Mapping[str, int]) -> None:
         counts: dict[Labels, float] = {}
         for topic, n in topics.items():
-            labels = (self._service, topic if topic in self._read else OTHER)
+            labels = (self.service, topic if topic in self._read else OTHER)
             counts[labels] = counts.get(labels, 0) + n
         self.meters.replace(name, counts)
 

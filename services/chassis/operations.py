@@ -140,16 +140,30 @@ class Operations:
 
     def _row(self, each: Operation) -> Row:
         return (
-            each.status.value, each.reply, each.undo_reply, each.call, each.undo_waits, each.said,
-            self._place(each.key), self._ids[each.key], each.source, each.id,
+            each.status.value,
+            each.reply,
+            each.undo_reply,
+            each.call,
+            each.undo_waits,
+            each.said,
+            self._place(each.key),
+            self._ids[each.key],
+            each.source,
+            each.id,
         )
 
 
 def _operation(place: Place, row: Row) -> Operation:
     _, _, _, _, status, reply, undo_reply, call, undo_waits, said, version = row
     return Operation(
-        *place, Status(str(status)), _bytes(reply), _bytes(undo_reply), _bytes(call),
-        _bytes(undo_waits), int(said or 0), int(version or 0),
+        *place,
+        Status(str(status)),
+        _bytes(reply),
+        _bytes(undo_reply),
+        _bytes(call),
+        _bytes(undo_waits),
+        int(said or 0),
+        int(version or 0),
     )
 
 

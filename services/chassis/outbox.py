@@ -10,22 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
-
-from services.chassis.messages import Headers, Outgoing
-from services.chassis.store import Plan, Row, Select, Value, Write, statements
+from services.chassis.messages import Outgoing, pack, unpack
+from services.chassis.store import Plan, Row, Select, Write, statements
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
-
-
-def pack(headers: Headers) -> bytes:
-    """Headers as bytes for a column; latin-1 inside, so that any byte comes back as it was."""
-    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
-
-
-def unpack(packed: Value) -> Headers:
-    assert isinstance(packed, bytes)
-    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(packed))
 
 
 class Outbox:
@@ -55,16 +43,31 @@ class Outbox:
 
 def _row(seq: int, key: int, out: Outgoing, now_us: int) -> Row:
     return (
-        seq, key, out.id, out.attempt, out.topic, out.key, out.value, pack(out.headers), now_us,
+        seq,
+        key,
+        out.id,
+        out.attempt,
+        out.topic,
+        out.key,
+        out.value,
+        out.packed or pack(out.headers),
+        now_us,
     )
 
 
 def outgoing(rows: Sequence[Row]) -> list[tuple[int, Outgoing]]:
     """Rows of `outbox.unsent` as they are published."""
     return [
-        (int(seq or 0), Outgoing(
-            str(topic), str(key), str(message_id),
-            value if isinstance(value, bytes) else b"", unpack(headers), int(attempt or 1),
-        ))
+        (
+            int(seq or 0),
+            Outgoing(
+                str(topic),
+                str(key),
+                str(message_id),
+                value if isinstance(value, bytes) else b"",
+                unpack(headers if isinstance(headers, bytes) else b"[]"),
+                int(attempt or 1),
+            ),
+        )
         for seq, topic, key, message_id, value, headers, attempt in rows
     ]

@@ -1,4 +1,4 @@
-"""Messages and calls as bytes for a column: a JSON head, its length before it, the value behind.
+"""Messages and calls as bytes for a column: parts behind their lengths, the value last.
 
 The value is kept byte for byte: what is said again is what was said, never made anew.
 """
@@ -6,73 +6,87 @@ The value is kept byte for byte: what is said again is what was said, never made
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import orjson
 
 from services.chassis.handlers import Call
 from services.chassis.items import Begun
-from services.chassis.messages import Headers, Message, Outgoing
+from services.chassis.messages import Message, Outgoing, pack, unpack
 
 _LENGTH_BYTES = 4
 
 
-def _join(head: object, value: bytes) -> bytes:
-    text = orjson.dumps(head)
-    return len(text).to_bytes(_LENGTH_BYTES, "big") + text + value
+def _join(head: bytes, rest: bytes) -> bytes:
+    return len(head).to_bytes(_LENGTH_BYTES, "big") + head + rest
 
 
-def _split(packed: bytes) -> tuple[Any, bytes]:  # the head is JSON of this module's own making
+def _split(packed: bytes) -> tuple[bytes, bytes]:
     end = _LENGTH_BYTES + int.from_bytes(packed[:_LENGTH_BYTES], "big")
-    return orjson.loads(packed[_LENGTH_BYTES:end]), packed[end:]
-
-
-def _text(headers: Headers) -> list[tuple[str, str]]:
-    return [(name, value.decode("latin-1")) for name, value in headers]
-
-
-def _headers(text: list[tuple[str, str]]) -> Headers:
-    return tuple((name, value.encode("latin-1")) for name, value in text)
+    return packed[_LENGTH_BYTES:end], packed[end:]
 
 
 def pack_reply(reply: Outgoing) -> bytes:
-    return _join([reply.id, _text(reply.headers)], reply.value)
+    headers = reply.packed or pack(reply.headers)
+    return _join(reply.id.encode(), _join(headers, reply.value))
 
 
 def unpack_reply(packed: bytes, topic: str, key: str, attempt: int) -> Outgoing:
-    (message_id, headers), value = _split(packed)
-    return Outgoing(topic, key, message_id, value, _headers(headers), attempt)
+    message_id, rest = _split(packed)
+    headers, value = _split(rest)
+    return Outgoing(topic, key, message_id.decode(), value, unpack(headers), attempt, headers)
 
 
 def pack_message(message: Message) -> bytes:
     head = [
-        message.topic, message.key, message.id, message.source, message.type, message.time_us,
-        message.correlation_id, message.causation_id, message.operation_id, message.traceparent,
-        message.expires_us, _text(message.headers),
+        message.topic,
+        message.key,
+        message.id,
+        message.source,
+        message.type,
+        message.time_us,
+        message.correlation_id,
+        message.causation_id,
+        message.operation_id,
+        message.traceparent,
+        message.expires_us,
     ]
-    return _join(head, message.value)
+    return _join(orjson.dumps(head), _join(pack(message.headers), message.value))
 
 
 def unpack_message(packed: bytes, decode: Callable[[bytes], object]) -> Message:
-    head, value = _split(packed)
-    topic, key, message_id, source, name, time_us, *rest, headers = head
+    head, rest = _split(packed)
+    headers, value = _split(rest)
+    topic, key, message_id, source, name, time_us, *links = orjson.loads(head)
     return Message(
-        topic, key, message_id, source, name, decode(value), value, _headers(headers), time_us,
-        *rest,
+        topic,
+        key,
+        message_id,
+        source,
+        name,
+        decode(value),
+        value,
+        unpack(headers),
+        time_us,
+        *links,
     )
 
 
 def pack_begun(begun: Begun) -> bytes:
     call = begun.call
     command = b"" if begun.command is None else pack_message(begun.command)
-    return _join([call.name, dict(call.body), call.id, begun.what], command)
+    return _join(orjson.dumps([call.name, dict(call.body), call.id, begun.what]), command)
 
 
 def unpack_begun(
     packed: bytes, key: str, source: str, operation: str, decode: Callable[[bytes], object]
 ) -> Begun:
-    (name, body, call_id, what), command = _split(packed)
+    head, command = _split(packed)
+    name, body, call_id, what = orjson.loads(head)
     return Begun(
-        key, source, operation, what, Call(name, body, call_id),
+        key,
+        source,
+        operation,
+        what,
+        Call(name, body, call_id),
         unpack_message(command, decode) if command else None,
     )

@@ -134,12 +134,11 @@ class Participant:
         self, state: State, handler: Handler, item: Arrived, rows: tuple[Rows, ...], now_us: int
     ) -> Plan[Effect]:
         assert handler.fn is not None
-        change = handler.fn(item.message.body, *rows)
+        told = (item.message.id,) if handler.with_id else ()
+        change = handler.fn(item.message.body, *rows, *told)
         if not isinstance(change, Change):
             raise TypeError(f"{handler.fn.__name__} must return changed(…)")
-        return (
-            yield from self._change(state, change, item.key, cause_of(item.message), now_us)
-        )
+        return (yield from self._change(state, change, item.key, cause_of(item.message), now_us))
 
     def _change(
         self, state: State, change: Change, key: str, cause: Cause, now_us: int
@@ -176,7 +175,7 @@ class Participant:
             return self._answer(state, operation, message, answer, undo=undo, now_us=now_us)
         return self._ask(state, handler, operation, message, rows, now_us)
 
-    def _ask(  # noqa: PLR0913
+    def _ask(
         self,
         state: State,
         handler: Handler,
@@ -192,13 +191,11 @@ class Participant:
             answer = _answer_of(asked, handler.ask)
             return self._answer(state, operation, message, answer, undo=undo, now_us=now_us)
         what = "undo" if undo else "do"
-        begun = Begun(
-            message.key, message.source, message.operation_id, what, asked, message
-        )
+        begun = Begun(message.key, message.source, message.operation_id, what, asked, message)
         state.operations.put(operation.calling(begun))
         return Effect("applied", calls=(begun,))
 
-    def _record(  # noqa: PLR0913
+    def _record(
         self, state: State, handler: Handler, begun: Begun, result: object, now_us: int
     ) -> Plan[Effect]:
         """The outside world's word becomes rows and a reply; then an undo that waited runs."""
@@ -234,7 +231,7 @@ class Participant:
         rows = yield from state.rows.rows_of(handler.loads, message.body)
         return self._commanded(state, handler, message, rows, now_us)
 
-    def _answer(  # noqa: PLR0913
+    def _answer(
         self,
         state: State,
         operation: Operation,
@@ -245,7 +242,11 @@ class Participant:
         now_us: int,
     ) -> Effect:
         reply = self._maker.message(
-            self._reply_topic, message.key, answer.reply, f"{message.id}/reply", now_us,
+            self._reply_topic,
+            message.key,
+            answer.reply,
+            f"{message.id}/reply",
+            now_us,
             cause_of(message),
         )
         events = self._events(answer.emits, message.id, cause_of(message), now_us)

@@ -27,6 +27,7 @@ class Positions:
         self._guards: dict[TopicPartition, int] = {}
         self._unclean = False
         self._said = 0
+        self._heard_ms: dict[TopicPartition, int] = {}
         self._committable: deque[tuple[int, dict[TopicPartition, int]]] = deque()
         self._since: dict[TopicPartition, int] = {}
 
@@ -40,7 +41,7 @@ class Positions:
         self.generation += 1
 
     def load(self, starts: Mapping[TopicPartition, int]) -> Plan[dict[TopicPartition, int]]:
-        """In one transaction: rows that are missing begin at their log's start, then all are read."""
+        """Rows that are missing begin at their log's start; then all are read."""
         wanted = sorted(starts)
         yield Write(SQL["offsets.begin"], [(*place, starts[place]) for place in wanted])
         rows = yield Select(SQL["offsets.all"])
@@ -63,9 +64,7 @@ class Positions:
         place = TopicPartition(record.topic, record.partition)
         return self._guards.get(place, 0) > 0
 
-    def advance(
-        self, record: Record, seen: dict[TopicPartition, tuple[int, int]]
-    ) -> bool:
+    def advance(self, record: Record, seen: dict[TopicPartition, tuple[int, int]]) -> bool:
         """Whether the record is new; notes the step it makes."""
         place = TopicPartition(record.topic, record.partition)
         believed, at = seen.get(place) or (self._next.get(place, -1),) * 2
@@ -83,6 +82,13 @@ class Positions:
     @property
     def all(self) -> Mapping[TopicPartition, int]:
         return self._next
+
+    def heard(self, place: TopicPartition, timestamp_ms: int) -> None:
+        """When the last record that was applied had been written to its log."""
+        self._heard_ms[place] = timestamp_ms
+
+    def heard_ms(self, place: TopicPartition) -> int:
+        return self._heard_ms.get(place, 0)
 
     def committed(self, place: TopicPartition, new: int) -> None:
         self._next[place] = new
@@ -112,6 +118,4 @@ class Positions:
         return int(rows[0][0] or 0)
 
     def forget_attempt(self, record: Record) -> Plan[None]:
-        yield Write(
-            SQL["attempts.forget"], [(record.topic, record.partition, record.offset)]
-        )
+        yield Write(SQL["attempts.forget"], [(record.topic, record.partition, record.offset)])

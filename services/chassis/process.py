@@ -13,17 +13,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Generic
 
 from starlette.routing import BaseRoute
 
 from schemas.catalogue import load_catalogue
 from schemas.releases import releases
-from schemas.topics import topics_read_by
+from schemas.topics import DEAD_LETTER_BYTES_MAX, topics_read_by
 from services.chassis.admission import Admission
 from services.chassis.api import ApiPort
 from services.chassis.bus import BusError
@@ -36,8 +37,8 @@ from services.chassis.envelope import Maker
 from services.chassis.gateways import Gateways
 from services.chassis.handlers import Handler
 from services.chassis.housekeeping import Housekeeping
-from services.chassis.intake import Intake
-from services.chassis.items import Application
+from services.chassis.intake import Intake, Observer
+from services.chassis.items import Application, Request, S
 from services.chassis.lifecycle import end_cleanly, was_clean
 from services.chassis.logs import configure
 from services.chassis.positions import Positions
@@ -46,8 +47,8 @@ from services.chassis.relay import Relay
 from services.chassis.settings import Settings, SettingsError
 from services.chassis.sqlite import SqliteStore, open_store
 from services.chassis.startup import wait_for_topics
-from services.chassis.store import StoreError, statements
-from services.chassis.surface import Surface
+from services.chassis.store import Statement, StoreError, Value, statements
+from services.chassis.surface import Counting, Surface, Watched
 from services.chassis.timers import Timers
 from services.chassis.transaction import Setting
 
@@ -57,16 +58,16 @@ FAILED, UNUSABLE = 1, 2
 
 
 @dataclass(frozen=True)
-class Program:
+class Program(Generic[S]):
     """What makes one process different from another.
 
     `application` is made from the maker of its messages and the function that places a key.
     `awaited`: topic → group of the readers that its timers wait for. `never_queued`: topics whose
-    messages do not wait behind a parked key. `facts` counts what the application committed.
+    messages do not wait behind a parked key. `meters` counts what the application committed.
     """
 
     name: str
-    application: Callable[[Maker, Place], Application[object]]
+    application: Callable[[Maker, Place], Application[S]]
     migrations: Mapping[str, Path] = field(default_factory=dict)
     queries: Path | None = None
     handlers: Sequence[Handler] = ()
@@ -74,10 +75,11 @@ class Program:
     routes: Callable[[ApiPort], Sequence[BaseRoute]] | None = None
     awaited: Mapping[str, str] = field(default_factory=dict)
     never_queued: frozenset[str] = frozenset()
+    meters: Counting | None = None
     settings: type[Settings] = Settings
 
 
-def run(program: Program) -> None:
+def run(program: Program[S]) -> None:
     """Read the settings, run until told to stop; the exit code says how it ended."""
     try:
         settings = program.settings.read(os.environ, service=program.name)
@@ -88,15 +90,30 @@ def run(program: Program) -> None:
     try:
         code = asyncio.run(Process(program, settings).run())
     except StoreError as error:
-        _log.critical("the database cannot be used", extra={"reason": str(error)})  # noqa: TRY400
+        _log.critical("the database cannot be used", extra={"reason": str(error)})
         raise SystemExit(UNUSABLE) from error
     raise SystemExit(code)
 
 
-class Process:
+@dataclass(frozen=True)
+class Parts(Generic[S]):
+    """What works together in one process, built once and then only used."""
+
+    reader: Reader
+    publisher: Publisher
+    admin: Admin
+    positions: Positions
+    intake: Intake[S]
+    relay: Relay
+    reading: Reading
+    timers: Timers
+    keeping: Housekeeping
+
+
+class Process(Generic[S]):
     """A running program. `stop()` ends it gracefully; `run` returns the exit code."""
 
-    def __init__(self, program: Program, settings: Settings) -> None:
+    def __init__(self, program: Program[S], settings: Settings) -> None:
         self._program, self._settings = program, settings
         self._clock = SystemClock()
         self._stopped = asyncio.Event()
@@ -113,37 +130,78 @@ class Process:
             store = await stack.enter_async_context(
                 open_store(self._settings.database, self._program.migrations)
             )
-            return await self._with_store(store, stack)
+            surface = Surface(self._program.name, self._settings, self._clock, self._program.meters)
+            await stack.enter_async_context(surface.operations())
+            partitions = await self._until_stopped(
+                wait_for_topics(self._settings.kafka_bootstrap_servers, self._program.name, store)
+            )
+            if partitions is None:
+                return 0
+            gateway = None
+            if self._program.gateway is not None:
+                gateway = await stack.enter_async_context(self._program.gateway(self._settings))
+            parts = await self._build(store, partitions, gateway, surface.committed)
+            surface.watch(Watched(parts.reading, parts.relay, parts.intake, parts.positions, store))
+            await stack.enter_async_context(self._api(surface, parts.intake, store))
+            return await self._work(parts, store, surface)
 
-    async def _with_store(self, store: SqliteStore, stack: AsyncExitStack) -> int:
-        settings, program = self._settings, self._program
-        surface = Surface(program.name, settings, self._clock)
-        await stack.enter_async_context(surface.serving())
-        topics = topics_read_by(program.name)
-        partitions = await self._until_stopped(
-            wait_for_topics(settings.kafka_bootstrap_servers, program.name, store)
-        )
-        if partitions is None:
-            return 0
-        catalogue = load_catalogue()
-        codec = Codec(
-            catalogue, [each.schema for each in releases()], settings.confluent_schema_ids
-        )
+    async def _build(
+        self, store: SqliteStore, partitions: int, gateway: object, observe: Observer
+    ) -> Parts[S]:
+        settings, program, clock = self._settings, self._program, self._clock
+        catalogue, topics = load_catalogue(), topics_read_by(program.name)
+        released = [each.schema for each in releases()]
+        codec = Codec(catalogue, released, settings.confluent_schema_ids)
         place = partial(partition_of, partitions=partitions)
         positions = Positions()
         if not await store.run(was_clean):
             positions.guard()
-        publisher = Publisher(
-            settings.kafka_bootstrap_servers,
-            client_id=program.name,
-            deadline_s=settings.publish_deadline_s,
-            message_bytes_max=1_500_000,
+        reader, publisher = self._clients([topic.name for topic in topics])
+        intake: Intake[S] = Intake(
+            store,
+            program.application(Maker(program.name, codec, catalogue), place),
+            Setting(place, Admission(codec, catalogue, topics), program.never_queued),
+            positions,
+            clock,
+            batch_max=settings.batch_max,
+            observe=observe,
         )
+        relay = intake.relay = Relay(store, publisher, clock, intake.sent)
+        if program.gateway is not None:
+            intake.gateways = Gateways(
+                gateway, program.handlers, intake.put_returned, settings.gateway_calls_max
+            )
+        reading = Reading(
+            store,
+            reader,
+            positions,
+            intake,
+            relay,
+            intake.gateways,
+            clock,
+            batch_max=settings.batch_max,
+            decode=codec.decode,
+        )
+        admin = Admin(settings.kafka_bootstrap_servers)
+        timers = Timers(
+            store,
+            positions,
+            reader,
+            admin,
+            clock,
+            awaited=program.awaited,
+            fire=intake.put_tick,
+        )
+        keeping = Housekeeping(store, reader, positions, relay, settings, clock, store.log_bytes)
+        return Parts(reader, publisher, admin, positions, intake, relay, reading, timers, keeping)
+
+    def _clients(self, topics: Sequence[str]) -> tuple[Reader, Publisher]:
+        settings, name = self._settings, self._program.name
         reader = Reader(
             settings.kafka_bootstrap_servers,
-            group=f"baton.{program.name}",
-            topics=[topic.name for topic in topics],
-            client_id=program.name,
+            group=f"baton.{name}",
+            topics=topics,
+            client_id=name,
             tuning=ReaderTuning(
                 instance_id=settings.instance_id,
                 session_timeout_ms=settings.session_timeout_ms,
@@ -151,52 +209,38 @@ class Process:
                 stuck_after_s=settings.stuck_after_s,
             ),
         )
-        intake: Intake[object] = Intake(
-            store,
-            program.application(Maker(program.name, codec, catalogue), place),
-            Setting(place, Admission(codec, catalogue, topics), program.never_queued),
-            positions,
-            self._clock,
-            batch_max=settings.batch_max,
-            observe=surface.committed,
+        publisher = Publisher(
+            settings.kafka_bootstrap_servers,
+            client_id=name,
+            deadline_s=settings.publish_deadline_s,
+            message_bytes_max=DEAD_LETTER_BYTES_MAX,
         )
-        relay = Relay(store, publisher, self._clock, intake.sent)
-        intake.relay = relay
-        if program.gateway is not None:
-            gateway = await stack.enter_async_context(program.gateway(settings))
-            intake.gateways = Gateways(
-                gateway, program.handlers, intake.put_returned, settings.gateway_calls_max
-            )
-        reading = Reading(
-            store, reader, positions, intake, relay, intake.gateways, self._clock,
-            batch_max=settings.batch_max, decode=codec.decode,
-        )
-        admin = Admin(settings.kafka_bootstrap_servers)
-        timers = Timers(
-            store, positions, reader, admin, self._clock,
-            awaited=program.awaited, fire=intake.put_tick,
-        )
-        keeping = Housekeeping(
-            store, reader, positions, relay, settings, self._clock, store.log_bytes
-        )
-        surface.watch(reading=reading, relay=relay, intake=intake, store=store, reader=reader,
-                      positions=positions)
-        if program.routes is not None:
-            queries = statements(program.queries) if program.queries else {}
-            await stack.enter_async_context(
-                surface.api(program.routes, intake.submit, store, queries)
-            )
-        self._spawn("intake", intake.run())
-        self._spawn("reading", reading.run())
-        self._spawn("relay", relay.run())
-        self._spawn("timers", timers.run(settings.timer_tick_s))
-        self._spawn("commits", keeping.commit_often())
-        self._spawn("retention", keeping.sweep_often())
+        return reader, publisher
+
+    def _api(
+        self, surface: Surface, intake: Intake[S], store: SqliteStore
+    ) -> AbstractAsyncContextManager[object]:
+        routes, queries = self._program.routes, self._program.queries
+        if routes is None or not self._settings.api_port:
+            return contextlib.nullcontext()
+        named = statements(queries) if queries else {}
+        return surface.api(routes(Port(intake.submit, store.read, named)))
+
+    async def _work(self, parts: Parts[S], store: SqliteStore, surface: Surface) -> int:
+        self._spawn("intake", parts.intake.run())
+        self._spawn("reading", parts.reading.run())
+        self._spawn("relay", parts.relay.run())
+        self._spawn("timers", parts.timers.run(self._settings.timer_tick_s))
+        self._spawn("commits", parts.keeping.commit_often())
+        self._spawn("retention", parts.keeping.sweep_often())
         self._spawn("surface", surface.measure_often())
         code = await self._until_end()
-        await self._wind_down(intake, relay, keeping, store)
+        await self._wind_down(parts, store)
         await asyncio.gather(
-            reader.close(), publisher.close(), admin.close(), return_exceptions=True
+            parts.reader.close(),
+            parts.publisher.close(),
+            parts.admin.close(),
+            return_exceptions=True,
         )
         return code
 
@@ -215,22 +259,19 @@ class Process:
         return None
 
     async def _until_end(self) -> int:
-        stopped = asyncio.create_task(self._stopped.wait())
-        done, _ = await asyncio.wait(
-            {stopped, *self._tasks}, return_when=asyncio.FIRST_COMPLETED
-        )
-        ended = [self._tasks[each] for each in done if each in self._tasks]
-        for each in done & self._tasks.keys():
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait({stopped, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        ended = [(task, name) for task, name in self._tasks.items() if task.done()]
+        for task, name in ended:
             _log.critical(
-                "a part of the process ended by itself", exc_info=each.exception(),
-                extra={"part": self._tasks[each]},
+                "a part of the process ended by itself",
+                exc_info=task.exception(),
+                extra={"part": name},
             )
         stopped.cancel()
         return FAILED if ended else 0
 
-    async def _wind_down(
-        self, intake: Intake[object], relay: Relay, keeping: Housekeeping, store: SqliteStore
-    ) -> None:
+    async def _wind_down(self, parts: Parts[S], store: SqliteStore) -> None:
         """Stop polling, commit what was begun, publish it, tell Kafka, mark the end as clean.
 
         What does not fit in the time is not lost: it is what the next start finds.
@@ -238,16 +279,31 @@ class Process:
         by_name = {name: task for task, name in self._tasks.items()}
         for name in ("reading", "timers", "retention"):
             by_name[name].cancel()
-        intake.drop_records()
-        if intake.gateways is not None:
-            await intake.gateways.close()
+        parts.intake.drop_records()
+        if parts.intake.gateways is not None:
+            await parts.intake.gateways.close()
         with contextlib.suppress(TimeoutError, BusError, StoreError):
             async with asyncio.timeout(self._settings.stop_within_s * 0.6):
-                await relay.drained()
-                intake.stop()
+                await parts.relay.drained()
+                parts.intake.stop()
                 await asyncio.wait({by_name["intake"]})
-                await keeping.commit()
+                await parts.keeping.commit()
                 await store.run(end_cleanly)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Port:
+    """What the routes of this process are given; an `ApiPort`."""
+
+    submit_request: Callable[[Request], Awaitable[object]]
+    read_rows: Callable[[str, Mapping[str, Value]], Awaitable[list[dict[str, Value]]]]
+    queries: Mapping[str, Statement]
+
+    async def submit(self, request: object) -> object:
+        return await self.submit_request(request)  # type: ignore[arg-type]
+
+    async def read(self, query: str, /, **params: object) -> Sequence[Mapping[str, object]]:
+        return await self.read_rows(self.queries[query].sql, params)  # type: ignore[arg-type]

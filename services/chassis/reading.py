@@ -12,12 +12,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.chassis.bus import BusError, OffsetOutside
 from services.chassis.clock import Clock
 from services.chassis.gateways import Gateways
-from services.chassis.intake import Intake
 from services.chassis.items import Begun
 from services.chassis.messages import Record, TopicPartition
 from services.chassis.packing import unpack_begun
@@ -51,15 +50,32 @@ class Polls(Protocol):
     def resume(self, partitions: frozenset[TopicPartition]) -> None: ...
 
 
+class Lag(NamedTuple):
+    messages: int
+    seconds: float
+
+
+class Takes(Protocol):
+    """What the loop needs of the intake."""
+
+    @property
+    def full(self) -> bool: ...
+    @property
+    def backlog(self) -> int: ...
+    def put_records(self, records: list[Record]) -> None: ...
+    def drop_records(self) -> None: ...
+    def redrive(self, key: str) -> object: ...
+
+
 class Reading:
     """`decode` makes bodies from stored bytes, for calls that are found under way."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         store: Store,
         reader: Polls,
         positions: Positions,
-        intake: Intake[object],
+        intake: Takes,
         relay: Relay,
         gateways: Gateways | None,
         clock: Clock,
@@ -154,12 +170,28 @@ class Reading:
                 self._stop(OffsetOutside(place, at, starts[place], ends[place]))
         return inside
 
+    async def lag(self) -> dict[str, Lag]:
+        """How far each topic's worst partition is behind; raises BusError without an answer."""
+        at = self._positions.all
+        ends = await self._reader.end_offsets(frozenset(at))
+        now_ms = self._clock.now_us() // 1000
+        found: dict[str, Lag] = {}
+        for place, end in ends.items():
+            behind = max(0, end - at.get(place, end))
+            heard_ms = self._positions.heard_ms(place)
+            waited_s = max(0.0, (now_ms - heard_ms) / 1000) if behind and heard_ms else 0.0
+            worst = found.get(place.topic, Lag(0, 0.0))
+            found[place.topic] = Lag(max(worst.messages, behind), max(worst.seconds, waited_s))
+        return found
+
     def _stop(self, error: OffsetOutside) -> None:
         self.stopped[error.tp] = str(error)
         _log.error(
             "a partition is stopped: its stored position is outside the log",
             extra={
-                "topic": error.tp.topic, "partition": error.tp.partition, "reason": str(error),
+                "topic": error.tp.topic,
+                "partition": error.tp.partition,
+                "reason": str(error),
             },
         )
 

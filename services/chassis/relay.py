@@ -53,7 +53,7 @@ class Relay:
         self._idle = asyncio.Event()
         self.acked_through = 0
         self.failing_since_s: float | None = None
-        self.published: dict[tuple[str, str], int] = {}
+        self._published: dict[tuple[str, str], int] = {}
 
     @property
     def blocked(self) -> int:
@@ -69,6 +69,11 @@ class Relay:
             self._waiting.extend(messages)
         self._idle.clear()
         self._wake.set()
+
+    def take_published(self) -> dict[tuple[str, str], int]:
+        """(topic, type) → how many were acknowledged since this was last asked."""
+        taken, self._published = self._published, {}
+        return taken
 
     def marked(self, numbers: Sequence[int]) -> None:
         """These are marked as sent in the database, and will not be read from it again."""
@@ -151,14 +156,15 @@ class Relay:
         self.acked_through = max(self.acked_through, numbers[-1])
         for _, out in batch:
             kind = _type_of(out)
-            self.published[out.topic, kind] = self.published.get((out.topic, kind), 0) + 1
+            self._published[out.topic, kind] = self._published.get((out.topic, kind), 0) + 1
         self._acked(numbers)
 
     async def _block(self, row: Numbered, reason: str) -> None:
         seq, out = row
-        _log.error("a message is refused by the broker for good; its key waits behind it",
-                   extra={"message_id": out.id, "topic": out.topic, "key": out.key,
-                          "reason": reason})
+        _log.error(
+            "a message is refused by the broker for good; its key waits behind it",
+            extra={"message_id": out.id, "topic": out.topic, "key": out.key, "reason": reason},
+        )
 
         def block() -> Plan[None]:
             yield Write(SQL["outbox.block"], [(reason, seq)], expect=1)

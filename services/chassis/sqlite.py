@@ -178,9 +178,7 @@ async def open_store(
             await _prepare(writer, durable=durable)
             for owner, folder in {"chassis": _HERE / "migrations", **migrations}.items():
                 await _whole(writer, functools.partial(_migrate, owner, folder))
-            reader = await aiosqlite.connect(
-                f"file:{path}?mode=ro", uri=True, isolation_level=None
-            )
+            reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
         except BaseException:
             await writer.close()
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
 from schemas.topics import all_topics, topics_read_by
@@ -27,7 +28,7 @@ async def wait_for_topics(bootstrap: str, service: str, store: Store) -> int:
         try:
             counts = await describe_topics(bootstrap)
             partitions = check_topics(service, counts)
-            await store.run(lambda: _remember(partitions))
+            await store.run(partial(_remember, partitions))
         except (BusError, TopicsWrong) as error:
             if str(error) != told:
                 told = str(error)
@@ -57,7 +58,8 @@ def _remember(partitions: int) -> Plan[None]:
     known = {str(name): str(value) for name, value in rows}.get("partitions")
     if known is not None and known != str(partitions):
         raise TopicsWrong(
-            [], f"this database was made with {known} partitions a topic, now there are"
-            f" {partitions}: keys would move between partitions with work under way"
+            [],
+            f"this database was made with {known} partitions a topic, now there are"
+            f" {partitions}: keys would move between partitions with work under way",
         )
     yield Write(SQL["meta.put"], [("partitions", str(partitions))])

@@ -42,19 +42,31 @@ class Table:
         names = ", ".join(columns)
         put = object.__setattr__
         put(self, "columns", columns)
-        put(self, "select", Statement(
-            f"{self.name}.load",
-            f"SELECT {names}, version FROM {self.name} WHERE {self.key} IN :keys",  # noqa: S608
-        ))
-        put(self, "insert", Statement(
-            f"{self.name}.insert",
-            f"INSERT INTO {self.name} ({names}, version) VALUES ({marks}, 1)",  # noqa: S608
-        ))
-        put(self, "update", Statement(
-            f"{self.name}.update",
-            f"UPDATE {self.name} SET {sets}, version = version + 1"  # noqa: S608
-            f" WHERE {self.key} = ? AND version = ?",
-        ))
+        put(
+            self,
+            "select",
+            Statement(
+                f"{self.name}.load",
+                f"SELECT {names}, version FROM {self.name} WHERE {self.key} IN :keys",  # noqa: S608
+            ),
+        )
+        put(
+            self,
+            "insert",
+            Statement(
+                f"{self.name}.insert",
+                f"INSERT INTO {self.name} ({names}, version) VALUES ({marks}, 1)",  # noqa: S608
+            ),
+        )
+        put(
+            self,
+            "update",
+            Statement(
+                f"{self.name}.update",
+                f"UPDATE {self.name} SET {sets}, version = version + 1"  # noqa: S608
+                f" WHERE {self.key} = ? AND version = ?",
+            ),
+        )
 
     def key_of(self, row: object) -> str:
         return str(getattr(row, self.key))

@@ -53,7 +53,7 @@ class _Ear:
 class Timers:
     """`awaited`: topic → consumer group, for the topics whose readers timers wait for."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         store: Store,
         positions: Positions,
@@ -80,7 +80,9 @@ class Timers:
                 # Nothing was heard, so nothing may fire; all that is overdue is granted anew.
                 self._ears.clear()
                 self._ends.clear()
-                _log.warning("timers wait: the logs' ends are unknown", extra={"reason": str(error)})
+                _log.warning(
+                    "timers wait: the logs' ends are unknown", extra={"reason": str(error)}
+                )
 
     async def tick(self) -> None:
         if self._positions.distrusted:
@@ -91,7 +93,7 @@ class Timers:
         if not due and all(self._hears(each) for each in partitions):
             return
         await self._hold_awaiting(due, now_us)
-        for partition in due if due else partitions:
+        for partition in due or partitions:
             await self._hear(partition, now_us)
 
     def _hears(self, partition: int) -> bool:

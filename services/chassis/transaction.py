@@ -10,7 +10,7 @@ Nothing is published here: what is to be said stands in the outbox when this com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic
@@ -134,14 +134,26 @@ class Transaction(Generic[S]):
                 # A command still unsent is not a try: its time starts again.
                 due_us = self._batch.now_us + int(interval_us or 0)
                 self._timers[int(key or 0), str(timer)] = (
-                    key, timer, tick.partition, due_us, interval_us, awaits, message_id,
+                    key,
+                    timer,
+                    tick.partition,
+                    due_us,
+                    interval_us,
+                    awaits,
+                    message_id,
                 )
                 self._ids[str(name)] = int(key or 0)
                 continue
-            fired.append(Fired(
-                str(name), str(timer), int(interval_us or 0), str(awaits), str(message_id),
-                tick.partition,
-            ))
+            fired.append(
+                Fired(
+                    str(name),
+                    str(timer),
+                    int(interval_us or 0),
+                    str(awaits),
+                    str(message_id),
+                    tick.partition,
+                )
+            )
         if not fired:
             yield from self._write_timers()
         return fired
@@ -240,8 +252,13 @@ class Transaction(Generic[S]):
             self._count(item, "parked")
         elif isinstance(item, Fired):
             self._timers[key, item.name] = (
-                key, item.name, item.partition, self._batch.now_us + item.interval_us,
-                item.interval_us, item.awaits, item.message_id,
+                key,
+                item.name,
+                item.partition,
+                self._batch.now_us + item.interval_us,
+                item.interval_us,
+                item.awaits,
+                item.message_id,
             )
         self._respond(item, error)
 
@@ -296,9 +313,11 @@ class Transaction(Generic[S]):
             yield Write(SQL["dead.add"], self._dead, expect=len(self._dead))
         if self._newly_parked:
             now_us = self._batch.now_us
-            yield Write(SQL["parked.add"], [
-                (key, *why, now_us) for key, why in self._newly_parked.items()
-            ], expect=len(self._newly_parked))
+            yield Write(
+                SQL["parked.add"],
+                [(key, *why, now_us) for key, why in self._newly_parked.items()],
+                expect=len(self._newly_parked),
+            )
             yield Write(SQL["timers.hold"], [(now_us, key) for key in self._newly_parked])
         self._applied.out = yield from self._outbox.write()
 
@@ -314,7 +333,12 @@ class Transaction(Generic[S]):
 
 def _timer_row(key: int, partition: int, timer: Timer) -> Row:
     return (
-        key, timer.name, partition, timer.due_us, timer.interval_us, timer.awaits,
+        key,
+        timer.name,
+        partition,
+        timer.due_us,
+        timer.interval_us,
+        timer.awaits,
         timer.message_id,
     )
 
@@ -325,5 +349,3 @@ def arrival(record: Record, verdict: object) -> Item:
         key = (record.key or b"").decode("utf-8", "replace")[:64]
         return TurnedAway(record, verdict, key)
     return Arrived(verdict, record)  # type: ignore[arg-type]
-
-

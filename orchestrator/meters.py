@@ -1,0 +1,90 @@
+"""Counts every decision that was committed.
+
+Counters move after the commit, so a crash may lose the last few; the store is the truth and
+loses nothing. What is counted, and with which labels, stands in `orchestrator.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.engine.instance import Entry, Instance, Resend, Send
+from orchestrator.engine.machine import Kind, Phase, Result
+from orchestrator.engine.shell import Moved
+from orchestrator.metrics import SAGAS, SagaMetrics, Shape
+from orchestrator.saga import Saga
+from services.chassis.metrics import Family, Meters
+
+_REPLIES = {"answered": "ok", "undo_answered": "ok", "refused": "rejected", "timed_out": "timeout"}
+_MICROSECONDS = 1_000_000
+
+
+def shape_of(saga: Saga[object]) -> Shape:
+    """What of a definition becomes labels."""
+    states = {f"awaiting_{name}": False for name in saga.plan.names}
+    states |= {
+        f"undoing_{name}": False
+        for name, undo in zip(saga.plan.names, saga.plan.undos, strict=True)
+        if undo is not None
+    }
+    states |= {phase.value: False for phase in (Phase.NEEDS_OPERATOR, Phase.CANCELLED_EARLY)}
+    states |= {phase.value: True for phase in (Phase.COMPLETED, Phase.COMPENSATED)}
+    asks = saga.plan.asks.values()
+    return Shape(
+        saga.name, states, saga.plan.names, {ask.contract.name: ask.contract.owner for ask in asks}
+    )
+
+
+class SagaMeters:
+    """Counts what `Shell` says moved."""
+
+    families: tuple[Family, ...] = SAGAS
+
+    def __init__(self, sagas: Sequence[Saga[object]]) -> None:
+        self._sagas = {saga.name: saga for saga in sagas}
+
+    def begin(self, meters: Meters) -> None:
+        self._metrics = SagaMetrics(meters, map(shape_of, self._sagas.values()))
+
+    def count(self, facts: Sequence[object]) -> None:
+        for fact in facts:
+            if isinstance(fact, Moved) and fact.after is not None:
+                self._count(fact, fact.after)
+
+    def _count(self, moved: Moved, after: Instance[object]) -> None:
+        saga = self._sagas.get(after.definition)
+        if saga is None or moved.decision.result is not Result.APPLIED:
+            return
+        before = moved.before
+        if before is None and after.phase is not Phase.CANCELLED_EARLY:
+            self._metrics.started(saga.name)
+        if after.finished and not (before is not None and before.finished):
+            seconds = (moved.at_us - after.started_us) / _MICROSECONDS
+            self._metrics.finished(saga.name, after.phase.value, seconds, after.saga_id)
+        for entry in moved.decision.entries:
+            if before is not None and entry.from_state != entry.to_state:
+                self._metrics.moved(saga.name, (entry.from_state, entry.to_state), moved.trigger)
+                stayed_s = (moved.at_us - before.updated_us) / _MICROSECONDS
+                self._metrics.stayed(saga.name, entry.from_state, stayed_s, after.saga_id)
+            if before is not None and entry.what in _REPLIES:
+                self._replied(saga, before, entry, moved.at_us)
+        for send in moved.decision.sends:
+            if isinstance(send, Send | Resend):
+                ask = saga.plan.asks[f"{send.step}/{send.kind.value}"]
+                self._metrics.command_sent(saga.name, ask.contract.name)
+                if isinstance(send, Resend):
+                    cause = "operator" if moved.trigger == "operator" else "no_reply"
+                    self._metrics.retried(saga.name, send.step, cause)
+
+    def _replied(
+        self, saga: Saga[object], before: Instance[object], entry: Entry, at_us: int
+    ) -> None:
+        kind = Kind.UNDO if entry.what == "undo_answered" else Kind.DO
+        ask = saga.plan.asks.get(f"{entry.step}/{kind.value}")
+        if ask is None:
+            return
+        waited_s = (at_us - before.steps[ask.index].since_us) / _MICROSECONDS
+        result = _REPLIES[entry.what]
+        self._metrics.command_replied(saga.name, ask.contract.name, result, waited_s)
+        if kind is Kind.UNDO:
+            self._metrics.compensated(saga.name, entry.step, result)

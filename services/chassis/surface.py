@@ -1,0 +1,227 @@
+"""What a process shows of itself: health, readiness with reasons, metrics, and its API's door.
+
+Reads the parts of the process and changes none of them. Readiness speaks of what the process can
+do now: its database, its assignment, its outbox; a rebalance is forgiven for a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from starlette.routing import BaseRoute
+
+from schemas.catalogue import load_catalogue
+from schemas.topics import TOPICS, reply_topic, topics_read_by
+from services.chassis.api import secured
+from services.chassis.bus import BusError
+from services.chassis.clock import Clock
+from services.chassis.health import Health, operations, serve
+from services.chassis.items import Applied
+from services.chassis.metrics import Family, Known, Meters, Metrics
+from services.chassis.positions import Positions
+from services.chassis.reading import Reading
+from services.chassis.relay import Relay
+from services.chassis.settings import Settings
+from services.chassis.sqlite import SqliteStore
+from services.chassis.store import Plan, Select, StoreError, statements
+
+SQL = statements(Path(__file__).parent / "chassis.sql")
+REASONS = (
+    "bad_envelope",
+    "bad_key",
+    "conflicting_start",
+    "constraint",
+    "handler_raised",
+    "key_mismatch",
+    "killed_process",
+    "out_of_bounds",
+    "too_large",
+    "type_not_allowed",
+    "undecodable",
+    "unknown_schema",
+    "wrong_command",
+    "wrong_type",
+    "wrong_writer",
+)
+_VIOLATIONS: Mapping[str, Literal["schema", "version"]] = {
+    "undecodable": "schema",
+    "out_of_bounds": "schema",
+    "unknown_schema": "version",
+}
+_MEASURE_S = 2.0
+_UNASSIGNED_FORGIVEN_S = 60.0
+_SILENCE_FORGIVEN_S = 15.0
+_log = logging.getLogger(__name__)
+
+
+class Counting(Protocol):
+    """What a program counts beside the chassis: its families, and the facts it committed."""
+
+    @property
+    def families(self) -> tuple[Family, ...]: ...
+    def begin(self, meters: Meters) -> None: ...
+    def count(self, facts: Sequence[object]) -> None: ...
+
+
+class Gauged(Protocol):
+    """What is read of the intake."""
+
+    @property
+    def unwritable(self) -> str: ...
+    @property
+    def calls_under_way(self) -> int: ...
+
+
+class Watched(NamedTuple):
+    """The parts of a process that its surface reads."""
+
+    reading: Reading
+    relay: Relay
+    intake: Gauged
+    positions: Positions
+    store: SqliteStore
+
+
+class Surface:
+    """`watch` names the parts once they exist; until then the process is alive but not ready."""
+
+    def __init__(
+        self, name: str, settings: Settings, clock: Clock, counting: Counting | None
+    ) -> None:
+        self._settings, self._clock, self._counting = settings, clock, counting
+        self._parts: Watched | None = None
+        self._version = version("baton-saga")
+        self.health = Health(name)
+        self.health.ready_if("kafka", self._began)
+        self.metrics = Metrics(
+            name,
+            _known(name),
+            version=self._version,
+            families=() if counting is None else counting.families,
+        )
+        if counting is not None:
+            counting.begin(self.metrics.meters)
+
+    def watch(self, watched: Watched) -> None:
+        self._parts = watched
+        self._watch_health()
+
+    def committed(self, applied: Applied, seconds: float, items: int) -> None:
+        """Called by the writer after each commit, with how long it took and how much it held."""
+        del items
+        metrics = self.metrics
+        metrics.store_operation(seconds)
+        metrics.consumed_many(applied.results)
+        for (topic, reason), n in applied.dead.items():
+            metrics.dead_letter(topic, reason, n)
+            if reason in _VIOLATIONS:
+                metrics.contract_violation("", _VIOLATIONS[reason])
+        if self._counting is not None and applied.facts:
+            self._counting.count(applied.facts)
+
+    @asynccontextmanager
+    async def operations(self) -> AsyncIterator[None]:
+        """Health, readiness, metrics and version, where a port is given for them."""
+        app = operations(self.health, self.metrics.meters, {"version": self._version})
+        if not self._settings.ops_port:
+            yield
+            return
+        async with serve(app, self._settings.ops_port, host=self._settings.bind):
+            yield
+
+    @asynccontextmanager
+    async def api(self, routes: Sequence[BaseRoute]) -> AsyncIterator[None]:
+        """The program's own routes, behind the bearer token."""
+        token_file = self._settings.api_token_file
+        assert token_file is not None  # the settings ask for it with the port
+        app = secured(routes, token_file=token_file, observe=self.metrics.http_request)
+        async with serve(app, self._settings.api_port, host=self._settings.bind):
+            yield
+
+    def _watch_health(self) -> None:
+        ready = self.health.ready_if
+        ready("kafka", self._began)
+        ready("database", lambda: self._seen().intake.unwritable or None)
+        ready("assignment", self._assigned, ready_grace_s=_UNASSIGNED_FORGIVEN_S)
+        ready("reading", self._reads)
+        ready("outbox", self._publishes)
+        ready("partitions", lambda: "; ".join(self._seen().reading.stopped.values()) or None)
+
+    def _began(self) -> str | None:
+        if self._parts is None:
+            return "waiting for Kafka and its topics"
+        return None if self._parts.positions.all else "no partitions are assigned yet"
+
+    def _assigned(self) -> str | None:
+        return "no partitions" if self._seen().reading.unassigned_since_s is not None else None
+
+    def _reads(self) -> str | None:
+        silent_s = self._since(self._seen().reading.silent_since_s)
+        return f"Kafka silent for {silent_s:.0f} s" if silent_s > _SILENCE_FORGIVEN_S else None
+
+    def _publishes(self) -> str | None:
+        failing_s = self._since(self._seen().relay.failing_since_s)
+        return (
+            f"publishing fails for {failing_s:.0f} s" if failing_s > _SILENCE_FORGIVEN_S else None
+        )
+
+    def _since(self, moment_s: float | None) -> float:
+        return 0.0 if moment_s is None else self._clock.monotonic_s() - moment_s
+
+    def _seen(self) -> Watched:
+        assert self._parts is not None
+        return self._parts
+
+    async def measure_often(self) -> None:
+        while True:
+            try:
+                await self._measure()
+            except (BusError, StoreError) as error:
+                _log.warning("metrics wait", extra={"reason": str(error)})
+            await asyncio.sleep(_MEASURE_S)
+
+    async def _measure(self) -> None:
+        reading, relay, intake, _, store = self._seen()
+        metrics = self.metrics
+        metrics.heartbeat()
+        for (topic, event), n in relay.take_published().items():
+            metrics.published(topic, event, n)
+        metrics.gateway_calls(intake.calls_under_way)
+        stopped: dict[str, int] = {}
+        for place in reading.stopped:
+            stopped[place.topic] = stopped.get(place.topic, 0) + 1
+        metrics.partitions_stopped(stopped)
+        (pending, oldest_us), dead, parked = await store.run(_backlog)
+        age_us = self._clock.now_us() - oldest_us if pending else 0
+        metrics.outbox(pending, age_us / 1_000_000, relay.blocked)
+        metrics.dead_letters_pending(dead)
+        metrics.parked_keys(parked)
+        for topic, behind in (await reading.lag()).items():
+            metrics.lag(topic, behind.messages, behind.seconds)
+
+
+def _backlog() -> Plan[tuple[tuple[int, int], dict[str, int], int]]:
+    outbox = yield Select(SQL["outbox.backlog"])
+    dead = yield Select(SQL["dead.pending"])
+    parked = yield Select(SQL["parked.all"])
+    pending = (int(outbox[0][0] or 0), int(outbox[0][1] or 0))
+    return pending, {str(topic): int(n or 0) for topic, n in dead}, len(parked)
+
+
+def _known(name: str) -> Known:
+    catalogue = load_catalogue()
+    written = {topic.name: topic.types for topic in TOPICS if topic.may_write(name)}
+    written.setdefault(
+        reply_topic(name), tuple(each.full_name for each in catalogue.replies_of(name))
+    )
+    return Known(
+        read={topic.name: topic.types for topic in topics_read_by(name)},
+        written=written,
+        reasons=REASONS,
+    )
