@@ -21,7 +21,7 @@ from schemas.topics import TOPICS, reply_topic, topics_read_by
 from services.chassis.api import secured
 from services.chassis.bus import BusError
 from services.chassis.clock import Clock
-from services.chassis.health import Health, operations, serve
+from services.chassis.health import Check, operations_app, serving
 from services.chassis.items import Applied
 from services.chassis.metrics import Family, Known, Meters, Metrics
 from services.chassis.positions import Positions
@@ -96,13 +96,10 @@ class Surface:
     ) -> None:
         self._settings, self._clock, self._counting = settings, clock, counting
         self._parts: Watched | None = None
-        self._version = version("baton-saga")
-        self.health = Health(name)
-        self.health.ready_if("kafka", self._began)
         self.metrics = Metrics(
             name,
             _known(name),
-            version=self._version,
+            version=version("baton-saga"),
             families=() if counting is None else counting.families,
         )
         if counting is not None:
@@ -110,7 +107,6 @@ class Surface:
 
     def watch(self, watched: Watched) -> None:
         self._parts = watched
-        self._watch_health()
 
     def committed(self, applied: Applied, seconds: float, items: int) -> None:
         """Called by the writer after each commit, with how long it took and how much it held."""
@@ -128,11 +124,8 @@ class Surface:
     @asynccontextmanager
     async def operations(self) -> AsyncIterator[None]:
         """Health, readiness, metrics and version, where a port is given for them."""
-        app = operations(self.health, self.metrics.meters, {"version": self._version})
-        if not self._settings.ops_port:
-            yield
-            return
-        async with serve(app, self._settings.ops_port, host=self._settings.bind):
+        app = operations_app(self.metrics, self.checks)
+        async with serving(app, self._settings.bind, self._settings.ops_port):
             yield
 
     @asynccontextmanager
@@ -141,42 +134,43 @@ class Surface:
         token_file = self._settings.api_token_file
         assert token_file is not None  # the settings ask for it with the port
         app = secured(routes, token_file=token_file, observe=self.metrics.http_request)
-        async with serve(app, self._settings.api_port, host=self._settings.bind):
+        async with serving(app, self._settings.bind, self._settings.api_port):
             yield
 
-    def _watch_health(self) -> None:
-        ready = self.health.ready_if
-        ready("kafka", self._began)
-        ready("database", lambda: self._seen().intake.unwritable or None)
-        ready("assignment", self._assigned, ready_grace_s=_UNASSIGNED_FORGIVEN_S)
-        ready("reading", self._reads)
-        ready("outbox", self._publishes)
-        ready("partitions", lambda: "; ".join(self._seen().reading.stopped.values()) or None)
-
-    def _began(self) -> str | None:
+    def checks(self) -> list[Check]:
         if self._parts is None:
-            return "waiting for Kafka and its topics"
-        return None if self._parts.positions.all else "no partitions are assigned yet"
-
-    def _assigned(self) -> str | None:
-        return "no partitions" if self._seen().reading.unassigned_since_s is not None else None
-
-    def _reads(self) -> str | None:
-        silent_s = self._since(self._seen().reading.silent_since_s)
-        return f"Kafka silent for {silent_s:.0f} s" if silent_s > _SILENCE_FORGIVEN_S else None
-
-    def _publishes(self) -> str | None:
-        failing_s = self._since(self._seen().relay.failing_since_s)
-        return (
-            f"publishing fails for {failing_s:.0f} s" if failing_s > _SILENCE_FORGIVEN_S else None
-        )
+            return [Check("kafka", ok=False, reason="waiting for Kafka and its topics")]
+        reading, relay, intake, positions, _ = self._parts
+        began = bool(positions.all)
+        unassigned_s = self._since(reading.unassigned_since_s)
+        silent_s = self._since(reading.silent_since_s)
+        failing_s = self._since(relay.failing_since_s)
+        return [
+            Check("database", ok=not intake.unwritable, reason=intake.unwritable or "writable"),
+            Check(
+                "assignment",
+                ok=began and unassigned_s < _UNASSIGNED_FORGIVEN_S,
+                reason=f"no partitions for {unassigned_s:.0f} s" if unassigned_s else "assigned",
+            ),
+            Check(
+                "reading",
+                ok=silent_s < _SILENCE_FORGIVEN_S,
+                reason=f"Kafka silent for {silent_s:.0f} s" if silent_s else "reading",
+            ),
+            Check(
+                "outbox",
+                ok=failing_s < _SILENCE_FORGIVEN_S,
+                reason=f"publishing fails for {failing_s:.0f} s" if failing_s else "publishing",
+            ),
+            Check(
+                "partitions",
+                ok=not reading.stopped,
+                reason="; ".join(reading.stopped.values()) or "none stopped",
+            ),
+        ]
 
     def _since(self, moment_s: float | None) -> float:
-        return 0.0 if moment_s is None else self._clock.monotonic_s() - moment_s
-
-    def _seen(self) -> Watched:
-        assert self._parts is not None
-        return self._parts
+        return 0.0 if moment_s is None else max(self._clock.monotonic_s() - moment_s, 0.001)
 
     async def measure_often(self) -> None:
         while True:
@@ -187,7 +181,8 @@ class Surface:
             await asyncio.sleep(_MEASURE_S)
 
     async def _measure(self) -> None:
-        reading, relay, intake, _, store = self._seen()
+        assert self._parts is not None
+        reading, relay, intake, _, store = self._parts
         metrics = self.metrics
         metrics.heartbeat()
         for (topic, event), n in relay.take_published().items():
