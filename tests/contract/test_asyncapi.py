@@ -90,10 +90,9 @@ def test_there_is_a_channel_for_every_topic_and_a_message_for_every_contract() -
     assert set(at(whole, "components", "messages")) == set(load_catalogue().by_name)
 
 
-def test_a_command_is_described_whole() -> None:
-    """A service written elsewhere finds topic, key, headers, payload, group and replies."""
-    whole = today()
-    topic, message = "inventory.stock.commands.v1", "baton.inventory.ReserveStock"
+def test_an_operation_is_described_whole() -> None:
+    """A service written elsewhere finds its topic, its group, and where which replies go."""
+    whole, topic = today(), "inventory.stock.commands.v1"
 
     assert at(whole, "operations", f"inventory.receive.{topic}") == {
         "action": "receive",
@@ -119,7 +118,13 @@ def test_a_command_is_described_whole() -> None:
             ],
         },
     }
-    assert at(whole, "components", "messages", message) == {
+
+
+def test_a_command_is_described_whole() -> None:
+    """A service written elsewhere finds key, headers, payload, undo, answers and refusals."""
+    message = "baton.inventory.ReserveStock"
+
+    assert at(today(), "components", "messages", message) == {
         "name": message,
         "title": "ReserveStock",
         "summary": "Set the goods of an order aside: all of them, or none.",

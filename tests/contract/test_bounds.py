@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 from pydantic import ValidationError
+from samples import NOW, number, python_type, sample, text
 
 from schemas.catalogue import load_catalogue
 from schemas.common import Charge, Item, Line, Money
 from schemas.customers import CustomerRegistered
 from schemas.orders import OrderPlaced
 from schemas.rules import bounded
-from schemas.shapes import JSON, Array, Enum, Field, Primitive, Record, Shape, Union
+from schemas.shapes import Array, Enum, Field, Primitive, Record, Shape, Union
 
-NOW = datetime(2026, 11, 23, tzinfo=UTC)
-SAMPLES = {"^[A-Za-z0-9._-]{1,64}$": "a-1", "^[^@\\s]+@[^@\\s]+$": "a@b.example"}
 Fields = dict[str, object]
-
-
-def sample(declared: Field, shape: Shape) -> object:
-    """A legal value of a field."""
-    if shape == Primitive("long", "timestamp-micros"):
-        return NOW
-    if shape == Primitive("string"):
-        return text(declared)
-    match shape:
-        case Union(branches):
-            return sample(declared, branches[1])
-        case Array(items):
-            return [sample(declared, items)]
-        case Record(fields=fields):
-            return {each.name: sample(each, each.shape) for each in fields}
-    return shape.symbols[0] if isinstance(shape, Enum) else max(0, least(declared))
-
-
-def least(declared: Field) -> int:
-    return number(declared.attributes["minimum"])
-
-
-def text(declared: Field) -> str:
-    if "format" in declared.attributes:
-        return "GBP"
-    return SAMPLES.get(str(declared.attributes.get("pattern")), "x")
-
-
-def number(value: JSON) -> int:
-    assert isinstance(value, int)
-    return value
 
 
 def of_number(declared: Field) -> Iterator[tuple[object, bool]]:
@@ -105,13 +72,6 @@ def edges(declared: Field) -> Iterator[tuple[object, bool]]:
 def cases() -> Iterator[tuple[str, str]]:
     for name, record in sorted(load_catalogue().records.items()):
         yield from ((name, each.name) for each in record.fields)
-
-
-def python_type(full_name: str) -> type:
-    _, owner, name = full_name.split(".")
-    made = getattr(__import__(f"schemas.{owner}", fromlist=[name]), name)
-    assert isinstance(made, type)
-    return made
 
 
 def is_accepted(made: type, values: Fields) -> bool:
