@@ -1,8 +1,8 @@
 """The operations port: alive, ready, metrics, version; and how any HTTP port is served.
 
-Refuses to know what is checked: checks are named functions that give a reason or nothing. The
-difference matters: `/livez` asks only whether this process works (a restart helps), `/readyz`
-also whether it can serve now (a restart does not help). Statuses decide, bodies explain.
+Refuses to know what is checked. The difference matters: `/livez` asks only whether this process
+works (a restart helps; that it answers shows that its loop turns), `/readyz` also whether it can
+serve now (a restart does not help). Statuses decide, bodies explain.
 No authentication here: the port is for loopback or a cluster's inside, and shows no contents.
 """
 
@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from time import monotonic
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
 
 import uvicorn
 from starlette.applications import Starlette
@@ -23,92 +22,62 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from services.chassis.metrics import Metrics
+
 _STOP_WITHIN_S = 3
 _START_WITHIN_S = 10.0
 _log = logging.getLogger(__name__)
 
-# The reason why not, or nothing when all is well.
-Check = Callable[[], str | None]
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. The reason is said also when all is well."""
+
+    name: str
+    ok: bool = field(kw_only=True)
+    reason: str = ""
 
 
-class Renders(Protocol):
-    """The registry's rendering; `services.chassis.metrics.Meters` is one."""
-
-    async def rendered(self, accept: str = "") -> tuple[bytes, str]: ...
+Checks = Callable[[], Sequence[Check]]
 
 
-class Health:
-    """Named checks; a process adds them while it is put together.
-
-    `ready_grace_s`: how long a check of readiness may fail before it counts. A rebalance is no
-    reason to be taken out of service.
-    """
-
-    def __init__(self, service: str) -> None:
-        self.service = service
-        self._alive: dict[str, Check] = {}
-        self._ready: dict[str, tuple[Check, float]] = {}
-        self._failing: dict[str, float] = {}
-
-    def alive_if(self, name: str, check: Check) -> None:
-        self._alive[name] = check
-
-    def ready_if(self, name: str, check: Check, *, ready_grace_s: float = 0.0) -> None:
-        self._ready[name] = (check, ready_grace_s)
-
-    def alive_while(self, name: str, task: asyncio.Task[None]) -> None:
-        """A task that is meant to run as long as the process does."""
-        self.alive_if(name, lambda: "the task has ended" if task.done() else None)
-
-    def dead(self) -> dict[str, str]:
-        """Name → reason, of what is wrong with this process."""
-        return {name: why for name, check in self._alive.items() if (why := _said(check))}
-
-    def unready(self) -> dict[str, str]:
-        """Name → reason, of what keeps it from serving now; what is dead is not ready either."""
-        now, reasons = monotonic(), self.dead()
-        for name, (check, grace_s) in self._ready.items():
-            why = _said(check)
-            if why is None:
-                self._failing.pop(name, None)
-            elif now - self._failing.setdefault(name, now) >= grace_s:
-                reasons[name] = why
-        return reasons
-
-
-def operations(health: Health, metrics: Renders, version: Mapping[str, str]) -> Starlette:
-    """`/livez`, `/readyz`, `/metrics` and `/version`."""
+def operations_app(metrics: Metrics, ready: Checks, *, alive: Checks | None = None) -> Starlette:
+    """`/livez`, `/readyz`, `/metrics` and `/version`. What is dead is not ready either."""
 
     async def livez(_: Request) -> Response:
-        return _answer(health.service, "alive", health.dead())
+        return _answer(metrics.service, "alive", alive)
 
     async def readyz(_: Request) -> Response:
-        return _answer(health.service, "ready", health.unready())
+        return _answer(metrics.service, "ready", alive, ready)
 
     async def scrape(request: Request) -> Response:
-        text, content_type = await metrics.rendered(request.headers.get("accept", ""))
+        text, content_type = await metrics.meters.rendered(request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type})
 
-    async def told_version(_: Request) -> Response:
-        return JSONResponse({"service": health.service, **version})
+    async def version(_: Request) -> Response:
+        names = {"service": metrics.service, "version": metrics.version, "commit": metrics.commit}
+        return JSONResponse(names)
 
     return Starlette(
         routes=[
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", scrape),
-            Route("/version", told_version),
+            Route("/version", version),
         ]
     )
 
 
 @asynccontextmanager
-async def serve(app: ASGIApp, port: int, *, host: str = "127.0.0.1") -> AsyncIterator[int]:
+async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
     """Serves until the block ends, then waits a bounded time for open requests.
 
-    Port 0 takes a free one; the one taken is what the block is given. An address in use is an
-    OSError before anything is served. Signals stay the process's own.
+    Port 0 serves nothing. An address in use is an OSError before anything is served. Signals stay
+    the process's own.
     """
+    if port == 0:
+        yield
+        return
     listening = _listen(host, port)
     server = _Server(
         uvicorn.Config(
@@ -126,7 +95,7 @@ async def serve(app: ASGIApp, port: int, *, host: str = "127.0.0.1") -> AsyncIte
     try:
         async with asyncio.timeout(_START_WITHIN_S):
             await server.up.wait()
-        yield listening.getsockname()[1]
+        yield
     finally:
         server.should_exit = True
         done, _ = await asyncio.wait({serving}, timeout=_STOP_WITHIN_S + 2)
@@ -163,17 +132,24 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _said(check: Check) -> str | None:
-    """A check that fails to run is itself a reason."""
-    with suppress(Exception):
-        return check()
-    return "the check itself failed"
-
-
-def _answer(service: str, good: str, reasons: Mapping[str, str]) -> Response:
-    """The body names each failed check; a body is for people, the status for machines."""
-    said = good if not reasons else f"not {good}"
+def _answer(service: str, good: str, *sources: Checks | None) -> Response:
+    """The status is for machines, the body for people."""
+    checks = [check for source in sources if source is not None for check in _looked(source)]
+    well = all(check.ok for check in checks)
     return JSONResponse(
-        {"service": service, "status": said, "reasons": dict(reasons)},
-        status_code=503 if reasons else 200,
+        {
+            "service": service,
+            "status": good if well else f"not {good}",
+            "checks": [asdict(check) for check in checks],
+        },
+        status_code=200 if well else 503,
     )
+
+
+def _looked(source: Checks) -> Sequence[Check]:
+    """Checks that fail to run are themselves a reason."""
+    try:
+        return source()
+    except Exception:  # noqa: BLE001  whatever a check runs into, the port answers
+        _log.exception("a health check itself failed")
+        return [Check("checks", ok=False, reason="a check itself failed; the log says where")]
