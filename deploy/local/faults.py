@@ -13,7 +13,7 @@ LocalFault
 from __future__ import annotations
 
 
-class LocalFault(Exception):  # noqa: N818  a fault is this project's word for it
+class LocalFault(Exception):
     """`what` names the thing and the place, `mend` is what to type next."""
 
     def __init__(self, what: str, *, mend: str) -> None:
@@ -47,4 +47,8 @@ class StackStopped(LocalFault):
 
 
 class ProcessFailed(LocalFault):
+    pass
+
+
+class NoSuchProcess(LocalFault):
     pass

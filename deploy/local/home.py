@@ -97,14 +97,18 @@ def read_secret(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Private (0600), flushed, and renamed into place: a reader sees the old text or the new."""
+def write_whole(path: Path, text: str, *, durable: bool = True) -> None:
+    """Private (0600) and renamed into place: a reader sees the old text or the new.
+
+    `durable` also survives a power cut; what is true only while we run does not need that.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+        if durable:
+            handle.flush()
+            os.fsync(handle.fileno())
     draft.replace(path)
 
 

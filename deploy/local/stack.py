@@ -1,0 +1,215 @@
+"""The table of what `baton up` runs: one row per process, with its ports, environment and needs.
+
+Names services as strings and imports none of them; what they read from their environment is
+written here and nowhere else. `KAFKA_BOOTSTRAP_SERVERS` set means that no broker is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from schemas.topics import PARTITIONS_LOCAL, all_topics
+from services.chassis.bus import BusError
+from services.chassis.bus_admin import Admin, TopicSpec
+
+from . import jars
+from .child import ProcessSpec
+from .faults import NoSuchProcess, ProcessFailed
+from .home import Home
+from .kafka import Broker
+from .ports import LOOPBACK, choose_ports, read_ports
+from .web_probe import answers_ok
+
+Report = Callable[[str], None]
+
+KAFKA: Final = "kafka"
+SANDBOXES: Final = ("payment", "carrier", "mail")
+SERVICES: Final = (
+    "orders",
+    "inventory",
+    "billing",
+    "shipping",
+    "crm",
+    "analytics",
+    "notifications",
+)
+OURS: Final = ("orchestrator", *SERVICES, "console")
+PROCESSES: Final = (KAFKA, *SANDBOXES, *OURS)
+CORE: Final = (KAFKA, "orchestrator", "inventory", "billing", "shipping")
+MODULES: Final[Mapping[str, str]] = {
+    **{name: f"deploy.local.sandboxes.{name}" for name in SANDBOXES},
+    **{name: f"services.{name}" for name in SERVICES},
+    "orchestrator": "orchestrator",
+    "console": "orchestrator.operate",
+}
+WITHOUT_API: Final = frozenset({"orchestrator"})
+REPLICAS_ELSEWHERE: Final = 3
+# Read by the command line; a service refuses a BATON_ variable that it does not know.
+COMMAND_LINE_ONLY: Final = frozenset({"BATON_URL", "BATON_PROFILE", "BATON_TOKEN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What is to run, and where it will be found. `addresses` are for people: name to URL."""
+
+    home: Home
+    bootstrap: str
+    ports: Mapping[str, int]
+    specs: tuple[ProcessSpec, ...]
+    addresses: Mapping[str, str]
+    moved: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {"bootstrap": self.bootstrap, "addresses": dict(self.addresses)}
+
+
+def build_stack(
+    home: Home,
+    environment: Mapping[str, str],
+    *,
+    only: Collection[str] = PROCESSES,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
+    report: Report = lambda _line: None,
+) -> Stack:
+    """Chooses the ports; call it while nothing runs. `extra` adds environment by process name."""
+    unknown = sorted({*only, *(extra or {})} - set(PROCESSES))
+    if unknown:
+        raise NoSuchProcess(
+            f"no process is called {', '.join(unknown)}", mend=f"choose of: {' '.join(PROCESSES)}"
+        )
+    home.prepare()
+    home.token()
+    before = read_ports(home.ports)
+    ports = choose_ports(home.ports, port_names())
+    given = environment.get("KAFKA_BOOTSTRAP_SERVERS", "")
+    bootstrap = given or f"{LOOPBACK}:{ports['kafka']}"
+    base = {k: v for k, v in environment.items() if k not in COMMAND_LINE_ONLY}
+    base["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
+    names = [name for name in PROCESSES if name in only and not (name == KAFKA and given)]
+    specs = []
+    for name in names:
+        spec = _spec(name, home, ports, base, report)
+        needs = tuple(need for need in spec.needs if need in names)
+        specs.append(replace(spec, needs=needs, env={**spec.env, **(extra or {}).get(name, {})}))
+    return Stack(
+        home=home,
+        bootstrap=bootstrap,
+        ports=ports,
+        specs=tuple(specs),
+        addresses=_addresses(names, bootstrap, ports),
+        moved={name: port for name, port in ports.items() if before.get(name, port) != port},
+    )
+
+
+def port_names() -> tuple[str, ...]:
+    apis = [f"{name}_api" for name in OURS if name not in WITHOUT_API]
+    return (
+        "kafka",
+        "kafka_controller",
+        *SANDBOXES,
+        "smtp",
+        *(f"{name}_ops" for name in OURS),
+        *apis,
+    )
+
+
+def embedded_broker(home: Home, ports: Mapping[str, int]) -> Broker:
+    return Broker(home.kafka, ports["kafka"], ports["kafka_controller"])
+
+
+def planned_topics(*, partitions: int = PARTITIONS_LOCAL, replicas: int = 1) -> list[TopicSpec]:
+    """Every topic that must exist, dead letters included, as this cluster should hold it."""
+    return [TopicSpec(t.name, partitions, replicas, t.settings) for t in all_topics()]
+
+
+async def make_topics(bootstrap: str, *, most_replicas: int = 1) -> list[str]:
+    """Creates what is missing and names it; raises ProcessFailed when Kafka will not have it."""
+    try:
+        async with Admin(bootstrap) as admin:
+            replicas = min(most_replicas, await admin.probe()) if most_replicas > 1 else 1
+            return await admin.ensure_topics(planned_topics(replicas=replicas))
+    except BusError as error:
+        raise ProcessFailed(
+            f"the topics could not be created on {bootstrap}: {error}",
+            mend="baton topics plan; baton doctor",
+        ) from error
+
+
+def _spec(
+    name: str, home: Home, ports: Mapping[str, int], base: Mapping[str, str], report: Report
+) -> ProcessSpec:
+    if name == KAFKA:
+        return _kafka(home, ports, base, report)
+    env = dict(base) | {"BATON_DATABASE": str(home.database(name))}
+    if name in SANDBOXES:
+        env["BATON_API_PORT"] = str(ports[name])
+        if name == "mail":
+            env["BATON_SMTP_PORT"] = str(ports["smtp"])
+        probe_port = ports[name]
+    else:
+        probe_port = ports[f"{name}_ops"]
+        env["BATON_OPS_PORT"] = str(probe_port)
+        env["BATON_PAYMENT_URL"] = base.get("BATON_PAYMENT_URL") or _url(ports["payment"])
+        env["BATON_CARRIER_URL"] = base.get("BATON_CARRIER_URL") or _url(ports["carrier"])
+        if not base.get("BATON_SMTP_HOST"):
+            env |= {"BATON_SMTP_HOST": LOOPBACK, "BATON_SMTP_PORT": str(ports["smtp"])}
+        if name not in WITHOUT_API:
+            env["BATON_API_PORT"] = str(ports[f"{name}_api"])
+            env["BATON_API_TOKEN_FILE"] = str(home.token_file)
+    return ProcessSpec(
+        name=name,
+        argv=(sys.executable, "-m", MODULES[name]),
+        env=env,
+        needs=() if name in SANDBOXES else (KAFKA,),
+        ready=partial(answers_ok, LOOPBACK, probe_port, "/readyz"),
+    )
+
+
+def _kafka(
+    home: Home, ports: Mapping[str, int], base: Mapping[str, str], report: Report
+) -> ProcessSpec:
+    """Fetches its jars only now, so that a stack on another cluster never does."""
+    broker = embedded_broker(home, ports)
+    lock = jars.read_lock()
+    folder = jars.jar_folder(lock)
+
+    async def prepare() -> None:
+        paths = await asyncio.to_thread(jars.class_path, report=report)
+        await broker.prepare(paths)
+
+    async def ready_with_topics() -> None:
+        await make_topics(broker.address)
+
+    return ProcessSpec(
+        name=KAFKA,
+        argv=broker.argv(tuple(folder / jar.file for jar in lock.jars)),
+        env=base,
+        ready=broker.is_ready,
+        before=prepare,
+        after=ready_with_topics,
+        ready_within_s=600.0,
+        stop_within_s=20.0,
+    )
+
+
+def _addresses(names: Collection[str], bootstrap: str, ports: Mapping[str, int]) -> dict[str, str]:
+    found = {KAFKA: bootstrap}
+    for name in names:
+        if name in SANDBOXES:
+            found[name] = _url(ports[name])
+        elif name in OURS and name not in WITHOUT_API:
+            found[name] = _url(ports[f"{name}_api"])
+    for name in names:
+        if name in OURS:
+            found[f"{name} metrics"] = _url(ports[f"{name}_ops"]) + "/metrics"
+    return found
+
+
+def _url(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"

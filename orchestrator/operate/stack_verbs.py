@@ -1,0 +1,96 @@
+"""The verbs of the local stack: up, down, status, reset, doctor, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from orchestrator.operate.exits import Exit
+from orchestrator.operate.output import Output
+
+Verb = Callable[[], int]
+
+
+def register(app: typer.Typer) -> None:
+    for verb in (up, down, status, reset, doctor, logs):
+        app.command()(verb)
+
+
+def up(
+    context: typer.Context,
+    *,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once everything is ready.")
+    ] = False,
+    only: Annotated[
+        str, typer.Option(help="Some processes only, separated by commas; `core` is five of them.")
+    ] = "",
+) -> None:
+    """Start Kafka, the services and the sandboxes on this machine, and stay. Ctrl-C stops them."""
+    from deploy.local import verbs  # noqa: PLC0415  keeps `--help` quick, here and below
+
+    output: Output = context.obj
+    _run(output, lambda: verbs.up(output, detach=detach, only=only))
+
+
+def down(context: typer.Context) -> None:
+    """Stop the stack in order. Its state stays, `baton up` goes on from there."""
+    from deploy.local import verbs  # noqa: PLC0415
+
+    _run(context.obj, lambda: verbs.down(context.obj))
+
+
+def status(context: typer.Context) -> None:
+    """Every process: state, restarts, since when. Exits 0 only if all are ready."""
+    from deploy.local import verbs  # noqa: PLC0415
+
+    _run(context.obj, lambda: verbs.status(context.obj))
+
+
+def reset(
+    context: typer.Context,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete all state of the local stack: topics, databases, logs, token and ports."""
+    from deploy.local import verbs  # noqa: PLC0415
+
+    _run(context.obj, lambda: verbs.reset(context.obj, yes=yes))
+
+
+def doctor(context: typer.Context) -> None:
+    """Check this machine and the stack; each finding comes with the command that mends it."""
+    from deploy.local import verbs  # noqa: PLC0415
+
+    _run(context.obj, lambda: verbs.doctor(context.obj))
+
+
+def logs(
+    context: typer.Context,
+    process: Annotated[str, typer.Argument(help="A process of `baton status`; default all.")] = "",
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones.")] = False,
+) -> None:
+    """What a process printed, or all of them."""
+    from deploy.local import verbs  # noqa: PLC0415
+
+    _run(context.obj, lambda: verbs.logs(process, lines=lines, follow=follow))
+
+
+def _run(output: Output, verb: Verb) -> None:
+    from deploy.local import faults  # noqa: PLC0415
+
+    codes = {
+        faults.NoSuchProcess: Exit.NOT_FOUND,
+        faults.StackRunning: Exit.REFUSED,
+        faults.StackStopped: Exit.UNREACHABLE,
+    }
+    try:
+        code = verb()
+    except faults.LocalFault as fault:
+        output.fail(fault.what, fault.mend)
+        code = codes.get(type(fault), Exit.FAILURE)
+    raise typer.Exit(code)
