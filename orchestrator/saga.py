@@ -135,8 +135,8 @@ class Saga(Generic[D]):
 
     def cancellation(self, event: object) -> CancelRequested:
         """What a `cancelled_by` event says."""
-        request, reason = getattr(event, "request_id", ""), getattr(event, "reason", "")
-        return CancelRequested(self.key_of(event), request, reason)
+        request_id, reason = (getattr(event, name) for name in ("request_id", "reason"))
+        return CancelRequested(self.key_of(event), request_id, reason)
 
     def dump(self, data: D) -> bytes:
         """The data as JSON, for a column."""
@@ -147,22 +147,26 @@ class Saga(Generic[D]):
         return self._json.validate_json(column)
 
     def _check_events(self, catalogue: Catalogue) -> None:
-        needed = {self.starts_on: {self.key}}
+        events = [self.starts_on]
         if self.cancelled_by is not None:
-            needed[self.cancelled_by] = {self.key, "request_id", "reason"}
+            events.append(self.cancelled_by)
+            missing = {"request_id", "reason"} - {each.name for each in fields(self.cancelled_by)}
+            if missing:
+                rule = f"{self.cancelled_by.__name__} has no field {', '.join(sorted(missing))}"
+                raise IllegalSaga(self.name, None, rule, "Add it to the .avsc file")
             if self.cancellation_refused is None:
                 rule = "it can be cancelled, but has no notice for a refused cancellation"
                 raise IllegalSaga(self.name, None, rule, "Give it cancellation_refused=")
-        for event, names in needed.items():
+        for event in events:
             contract = catalogue.by_type.get(event)
             if contract is None or contract.kind != "event":
                 rule = f"{event.__name__} is no event"
                 remedy = "Use a type whose .avsc file says kind event"
                 raise IllegalSaga(self.name, None, rule, remedy)
-            missing = names - {each.name for each in fields(event)}
-            if missing:
-                rule = f"{event.__name__} has no field {', '.join(sorted(missing))}"
-                raise IllegalSaga(self.name, None, rule, "Add it to the .avsc file, or change key=")
+            if contract.key != self.key:
+                rule = f"{event.__name__} is keyed by {contract.key}, not by {self.key}"
+                remedy = "Give key= the field that its .avsc file names as key"
+                raise IllegalSaga(self.name, None, rule, remedy)
 
     def _data_type(self) -> type[D]:
         made = annotation_of(self.name, None, self.data, "return")

@@ -173,12 +173,13 @@ class Draft(Generic[D]):
         self.sends.append(Publish("notice", suffix, body, self.saga.topics["attention"]))
 
     def refuse_cancellation(self, request: Cancellation, reason: Result) -> None:
+        """Only a saga with a cancelling event is asked to cancel, and that has this notice."""
         make = self.saga.cancellation_refused
-        if make is not None:
-            body = make(self.data, Refusal(request.request_id, reason.value))
-            suffix = f"cancellation/{request.request_id}"
-            topic = self.saga.topics["cancellation_refused"]
-            self.sends.append(Publish("notice", suffix, body, topic))
+        assert make is not None
+        body = make(self.data, Refusal(request.request_id, reason.value))
+        suffix = f"cancellation/{request.request_id}"
+        topic = self.saga.topics["cancellation_refused"]
+        self.sends.append(Publish("notice", suffix, body, topic))
 
     def decision(self, entry: Entry, result: Result = Result.APPLIED) -> Decision[D]:
         """The draft as the next version of the instance."""

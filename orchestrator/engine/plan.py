@@ -248,9 +248,6 @@ def _ask(saga: str, step: AnyStep[D], kind: Kind, *, index: int, catalogue: Cata
         rule = f"{contract.name} may be refused ({', '.join(map(_short, refusals))})"
         remedy = "An undo or a Retriable sends only commands whose contract has no refusals"
         raise IllegalSaga(saga, step.name, rule, remedy)
-    if not contract.answers:
-        rule = f"nothing answers {contract.name}"
-        raise IllegalSaga(saga, step.name, rule, "Name its answers in its .avsc file")
     yes = StepEvent.UNDO_ANSWERED if kind is Kind.UNDO else StepEvent.ANSWERED
     reads = dict.fromkeys(contract.answers, yes)
     if not final:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import pytest
 from saga_cases import (
+    AT,
     CAPTURE_STEP,
     DISPATCH_STEP,
     PAYMENT_STEP,
@@ -16,6 +18,7 @@ from saga_cases import (
     STOCK_STEP,
 )
 
+from orchestrator.engine.instance import CancelRequested
 from orchestrator.saga import (
     Compensatable,
     IllegalSaga,
@@ -31,7 +34,7 @@ from orchestrator.sagas import fulfilment
 from orchestrator.sagas.fulfilment import FULFILMENT, Order
 from schemas.billing import PaymentAuthorised, PaymentDeclined
 from schemas.inventory import StockReserved
-from schemas.orders import OrderPlaced
+from schemas.orders import OrderCancellationRequested, OrderPlaced
 from schemas.shipping import ShipmentBooked
 
 Steps = tuple[Compensatable[Order] | Pivot[Order] | Retriable[Order] | Parallel[Order], ...]
@@ -76,6 +79,15 @@ class Unwritable:
 @dataclass(frozen=True)
 class Untraceable:
     order_id: NoSuchType  # noqa: F821
+
+
+@dataclass(frozen=True)
+class Small:
+    order_id: str
+
+    @classmethod
+    def from_event(cls, placed: OrderPlaced) -> Self:
+        return cls(placed.order_id)
 
 
 def thawed(placed: OrderPlaced) -> Thawed:
@@ -186,7 +198,7 @@ ILLEGAL_SAGAS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "start without its key": (
         {"key": "return_id", "cancelled_by": None},
-        "saga 'fulfilment': OrderPlaced has no field return_id. Add",
+        "saga 'fulfilment': OrderPlaced is keyed by order_id, not by return_id. Give",
     ),
     "cancellation without a request": (
         {"cancelled_by": OrderPlaced},
@@ -261,6 +273,18 @@ def test_legal_orders_of_steps_are_built() -> None:
 
     for steps in legal:
         assert replace(FULFILMENT, name="good", steps=steps).steps == steps
+
+
+def test_data_may_be_made_by_a_method_that_returns_its_own_class() -> None:
+    """`Self` is as good an annotation as the name of the class."""
+    assert replace(FULFILMENT, data=Small.from_event).data_type is Small
+
+
+def test_a_cancelling_event_says_which_request_and_why() -> None:
+    """Its request id comes back in a refusal."""
+    event = OrderCancellationRequested("o-1", "cancel-1", "changed_mind", AT)
+
+    assert FULFILMENT.cancellation(event) == CancelRequested("o-1", "cancel-1", "changed_mind")
 
 
 def test_durations_are_microseconds() -> None:
