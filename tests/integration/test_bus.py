@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -421,6 +422,49 @@ async def test_a_broker_killed_while_publishing_and_reading_is_survived(
             records = await read(reader, 20, within_s=5)
             assert by_key(records) == {f"k{n}": [b"1"] for n in range(20)}
     finally:
+        await lone_broker.stop(process)
+
+
+async def test_a_frozen_broker_holds_nobody_up(own_broker: Broker, tmp_path: Path) -> None:
+    """It accepts connections and answers nothing: every call and every close ends in time."""
+    process = await lone_broker.start(own_broker, tmp_path / "kafka.log")
+    address, topic = own_broker.address, "frozen"
+    tps = [TopicPartition(topic, n) for n in range(4)]
+    try:
+        await ensure_topics(address, [TopicSpec(topic, 4)])
+        async with reading(address, topic) as reader:
+            publisher = Publisher(address, client_id="test", deadline_s=1.0)
+            await publisher.start()
+            await from_start(reader)
+            await publisher.publish([outgoing(topic, "k", 0)])
+            assert len(await read(reader, 1)) == 1
+            process.send_signal(signal.SIGSTOP)
+            newcomer = Publisher(address, client_id="new", deadline_s=1.0)
+            for call in (
+                publisher.publish([outgoing(topic, "k", 1)]),
+                publisher.rebuild(),
+                newcomer.start(),
+                reader.end_offsets(tps),
+                reader.commit({tps[0]: 1}),
+                probe(address, answer_within_s=1.0),
+                Tail(address, [topic], answer_within_s=1.0).__aenter__(),
+            ):
+                async with asyncio.timeout(3):
+                    with pytest.raises((BrokerSilent, ClientLost)):
+                        await call
+            with suppress(BrokerSilent):
+                async with asyncio.timeout(4):
+                    assert await reader.poll(10, 0.5) == []
+            async with asyncio.timeout(12):
+                await asyncio.gather(publisher.close(), newcomer.close())
+            process.send_signal(signal.SIGCONT)
+            async with asyncio.timeout(5):
+                await publish_until_acknowledged(publisher, [outgoing(topic, "k", 2)])
+            last = (await read(reader, 1, within_s=15))[-1]
+            assert last.value in (b"1", b"2")
+            await publisher.close()
+    finally:
+        process.send_signal(signal.SIGCONT)
         await lone_broker.stop(process)
 
 
