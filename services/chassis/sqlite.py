@@ -87,6 +87,18 @@ class SqliteStore:
         await self._writer.close()
 
 
+class SqliteReader:
+    """Reads another process's file; made by `open_reader`."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def read(
+        self, sql: str, params: Mapping[str, Value] | Sequence[Value] = ()
+    ) -> list[dict[str, Value]]:
+        return await _whole(self._connection, functools.partial(_rows, sql, params))
+
+
 async def _whole(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
     # aiosqlite runs single calls on its thread; the closure needs its queue and its connection.
     running = asyncio.ensure_future(
@@ -188,6 +200,29 @@ async def open_store(
             yield store
         finally:
             await store.close()
+
+
+@asynccontextmanager
+async def open_reader(path: Path) -> AsyncIterator[SqliteReader]:
+    """A database that another process writes, for reading only; Unavailable while there is none.
+
+    Every read is a transaction of its own, so that the writer's log can be checkpointed.
+    """
+    try:
+        connection = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"{error}: {path}") from error
+    try:
+        await connection.execute("PRAGMA query_only = 1")
+        await connection.execute("PRAGMA busy_timeout = 2000")
+        yield SqliteReader(connection)
+    finally:
+        await connection.close()
+
+
+def _read_only(path: Path) -> str:
+    """As a URI, in which no character of the path means anything else."""
+    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,107 @@
+"""The console's process: the API over the orchestrator's database, and its operations port.
+
+It reads what the orchestrator wrote and owns nothing yet; it speaks to no Kafka. Ready means that
+the orchestrator's database can be read. Starts nothing at import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from orchestrator.operate.api import routes
+from orchestrator.operate.database import Database
+from orchestrator.operate.pictures import draw
+from orchestrator.operate.reading import Reading
+from orchestrator.operate.sagas import Views
+from orchestrator.operate.settings import ConsoleSettings
+from orchestrator.sagas import SAGAS
+from services.chassis.api import secured
+from services.chassis.clock import SystemClock
+from services.chassis.health import Check, operations_app, serving
+from services.chassis.logs import configure
+from services.chassis.metrics import Known, Metrics
+from services.chassis.settings import SettingsError
+from services.chassis.store import Unavailable
+
+NAME = "console"
+FAILED, UNUSABLE = 1, 2
+_LOOK_AGAIN_S = 2.0
+_log = logging.getLogger(__name__)
+
+
+class Console:
+    """`stop()` ends it gracefully; `run` returns when it has stopped."""
+
+    def __init__(self, settings: ConsoleSettings) -> None:
+        self._settings = settings
+        self._stopped = asyncio.Event()
+        self._database = Check("database", ok=False, reason="not looked at yet")
+        self.metrics = Metrics(NAME, Known({}, {}, ()), version=version("baton-saga"))
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def run(self) -> None:
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(Database(settings.orchestrator_database))
+            reading = Reading(database, Views(SAGAS), SystemClock())
+            operations = operations_app(self.metrics, lambda: [self._database])
+            watching = asyncio.create_task(self._watch(reading))
+            stack.callback(watching.cancel)
+            await stack.enter_async_context(serving(operations, settings.bind, settings.ops_port))
+            if settings.api_token_file is not None:
+                await stack.enter_async_context(
+                    serving(self._app(routes(reading, draw)), settings.bind, settings.api_port)
+                )
+            _log.info("serving", extra={"port": settings.api_port})
+            await self._stopped.wait()
+
+    def _app(self, given: Sequence[BaseRoute]) -> Starlette:
+        token_file = self._settings.api_token_file
+        assert token_file is not None
+        return secured(given, token_file=token_file, observe=self.metrics.http_request)
+
+    async def _watch(self, reading: Reading) -> None:
+        """Looks whether questions can be answered, until it is cancelled."""
+        while True:
+            try:
+                await reading.journal_last()
+                self._database = Check("database", ok=True, reason="readable")
+            except Unavailable as fault:
+                self._database = Check("database", ok=False, reason=str(fault))
+            self.metrics.heartbeat()
+            await asyncio.sleep(_LOOK_AGAIN_S if self._database.ok else _LOOK_AGAIN_S / 10)
+
+
+def main() -> None:
+    """Read the settings, serve until SIGTERM; the exit code says how it ended."""
+    try:
+        settings = ConsoleSettings.read(os.environ, service=NAME)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(UNUSABLE) from error
+    configure(settings)
+    try:
+        asyncio.run(_run(settings))
+    except OSError as error:
+        _log.critical("cannot serve", extra={"reason": str(error)})
+        raise SystemExit(FAILED) from error
+
+
+async def _run(settings: ConsoleSettings) -> None:
+    console = Console(settings)
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, console.stop)
+    await console.run()

@@ -1,0 +1,140 @@
+"""What to look for, as people type it: `state=awaiting_payment reason=no_reply age>10m`.
+
+One grammar for the API and the command line. Terms are joined by and, the values of one term by
+commas, which mean or. `state`, `reason` and `service` say what a saga is now; `age` is the age of
+what is open, so it finds nothing that has finished. Knows no database.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from orchestrator.engine.machine import TERMINAL, Phase
+from orchestrator.operate.sagas import SagaView
+
+NAMES = ("state", "phase", "reason", "definition", "key", "service")
+_TERM = re.compile(r"(?P<name>[a-z]+)(?P<sign>[=<>])(?P<value>\S+)")
+_DURATION = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[smhd])")
+_UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_OPEN = frozenset(phase.value for phase in Phase if phase not in TERMINAL)
+_FINISHED = frozenset(phase.value for phase in TERMINAL)
+TERMS_MAX = 20
+
+
+class BadFilter(ValueError):
+    """A filter that cannot be read; the message names the term and says how it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Empty sets match everything. `phases` is what `phase=` and finished states leave over."""
+
+    states: frozenset[str] = frozenset()
+    phases: frozenset[str] = frozenset()
+    reasons: frozenset[str] = frozenset()
+    definitions: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+    older_us: int | None = None
+    younger_us: int | None = None
+
+    @property
+    def wanted_phases(self) -> frozenset[str]:
+        """No saga in another phase can match."""
+        wanted = self.phases or _OPEN | _FINISHED
+        if self.states and not self.states - _FINISHED:
+            wanted &= self.states
+        elif self.states and not self.states & _FINISHED:
+            wanted &= _OPEN
+        if self.services or self.older_us is not None or self.younger_us is not None:
+            wanted &= _OPEN
+        return wanted
+
+    @property
+    def only_open(self) -> bool:
+        return not self.wanted_phases & _FINISHED
+
+    def matches(self, saga: SagaView, now_us: int) -> bool:
+        age_us = now_us - saga.started_us
+        return (
+            saga.phase.value in self.wanted_phases
+            and _among(self.states, saga.state)
+            and _among(self.reasons, saga.reason, saga.stuck(now_us))
+            and _among(self.definitions, saga.definition)
+            and _among(self.keys, saga.key)
+            and _among(self.services, *(each.service for each in saga.waiting))
+            and (self.older_us is None or age_us > self.older_us)
+            and (self.younger_us is None or age_us < self.younger_us)
+        )
+
+    def counts(self, definition: str, phase: str, reason: str) -> bool:
+        """Whether finished sagas of this kind match, told by what is counted of them."""
+        return (
+            phase in self.wanted_phases
+            and _among(self.states, phase)
+            and _among(self.reasons, reason)
+            and _among(self.definitions, definition)
+        )
+
+
+def _among(wanted: frozenset[str], *values: str) -> bool:
+    return not wanted or any(value in wanted for value in values)
+
+
+def parse(text: str) -> Filter:
+    """Raises BadFilter."""
+    terms = text.split()
+    if len(terms) > TERMS_MAX:
+        raise BadFilter(f"a filter has at most {TERMS_MAX} terms, this one has {len(terms)}")
+    sets: dict[str, frozenset[str]] = {}
+    ages: dict[str, int] = {}
+    for term in terms:
+        read = _TERM.fullmatch(term)
+        if read is None:
+            raise BadFilter(f"{term!r}: write a term as name=value or age>10m")
+        name, sign, value = read["name"], read["sign"], read["value"]
+        if name == "age":
+            ages[sign] = _age(term, sign, value)
+        elif name in NAMES and sign == "=":
+            values = frozenset(filter(None, value.split(",")))
+            sets[name] = sets[name] & values if name in sets else values
+        else:
+            known = ", ".join(f"{each}=" for each in NAMES)
+            raise BadFilter(f"{term!r}: the terms are {known}, age> and age<")
+    return Filter(
+        states=sets.get("state", frozenset()),
+        phases=_phases(sets.get("phase", frozenset())),
+        reasons=sets.get("reason", frozenset()),
+        definitions=sets.get("definition", frozenset()),
+        keys=sets.get("key", frozenset()),
+        services=sets.get("service", frozenset()),
+        older_us=ages.get(">"),
+        younger_us=ages.get("<"),
+    )
+
+
+def duration_us(text: str) -> int | None:
+    """`90s`, `10m`, `2h`, `1d`; None when it is none of them."""
+    read = _DURATION.fullmatch(text)
+    return None if read is None else int(read["count"]) * _UNIT_US[read["unit"]]
+
+
+def _age(term: str, sign: str, value: str) -> int:
+    us = duration_us(value)
+    if us is None or sign == "=":
+        raise BadFilter(f"{term!r}: write an age as age>90s, age>10m, age<2h or age<1d")
+    return us
+
+
+def _phases(given: frozenset[str]) -> frozenset[str]:
+    unknown = given - _OPEN - _FINISHED - {"open", "finished"}
+    if unknown:
+        known = ", ".join(["open", "finished", *(phase.value for phase in Phase)])
+        raise BadFilter(f"phase={','.join(sorted(unknown))}: the phases are {known}")
+    found = given - {"open", "finished"}
+    if "open" in given:
+        found |= _OPEN
+    if "finished" in given:
+        found |= _FINISHED
+    return found

@@ -1,0 +1,269 @@
+"""The questions that console and command line ask of the orchestrator's database.
+
+Bounded all: a page examines at most EXAMINED_MAX rows and then says where to go on, so that a
+filter that matches little cannot make the console read a whole history. Each query is a snapshot
+of its own; an answer of several may be some milliseconds wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from orchestrator.operate.database import SQL, Database, Found
+from orchestrator.operate.filters import Filter
+from orchestrator.operate.sagas import REASONS, Parked, SagaView, Views
+from orchestrator.operate.stuck import Group, Member, grouped, member, parked_member
+from orchestrator.operate.tally import Counts, Tally
+from services.chassis.clock import Clock
+from services.chassis.store import Value
+
+PAGE_MAX: Final = 1_000
+EXAMINED_MAX: Final = 50_000
+SUSPECTS_MAX: Final = 10_000
+NEAR_MAX: Final = 3
+_WINDOW: Final = 5_000
+_NEWEST: Final = (1 << 62, 1 << 62)
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`after` is where the next page begins, None at the end. A page may be short before that."""
+
+    sagas: tuple[SagaView, ...]
+    after: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """`whole`: False when more than SUSPECTS_MAX had to be looked at, the oldest first."""
+
+    groups: tuple[Group, ...]
+    open: int
+    oldest_open_us: int | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCount:
+    definition: str
+    phase: str
+    reason: str
+    count: int
+    oldest_us: int
+
+
+class Reading:
+    def __init__(self, database: Database, views: Views, clock: Clock) -> None:
+        self.views = views
+        self._database, self._clock = database, clock
+        self._tally = Tally(database)
+
+    def now_us(self) -> int:
+        return self._clock.now_us()
+
+    async def find(self, name: str) -> tuple[SagaView, ...]:
+        """The sagas of a business key, newest first, or the one of a saga id."""
+        of_key = await self._of_key(name)
+        if of_key:
+            return of_key
+        return tuple(
+            each for each in await self._of_key(name.partition(":")[2]) if each.saga_id == name
+        )
+
+    async def near(self, name: str) -> list[str]:
+        """Keys that begin as this one does, up to its last character or so."""
+        key = name.rpartition(":")[2]
+        for length in range(len(key), 2, -1):
+            start = key[:length]
+            found = await self._database.read(
+                SQL["keys.near"],
+                {"from": start, "upto": start + "\U0010ffff", "limit": NEAR_MAX},
+            )
+            if found:
+                return [str(row["name"]) for row in found]
+        return []
+
+    async def page(self, wanted: Filter, limit: int, after: Place | None = None) -> Page:
+        """The newest `limit` that match, older than `after`."""
+        if wanted.keys:
+            return await self._of_keys(wanted, limit)
+        now_us, place = self.now_us(), after or _NEWEST
+        found: list[SagaView] = []
+        examined, chunk = 0, limit if wanted == Filter() else PAGE_MAX
+        while len(found) < limit and examined < EXAMINED_MAX:
+            ids, beyond = await self._ids(wanted, place, chunk)
+            views = await self._views([row["id"] for row in ids])
+            for row in ids:
+                view = views.get(_int(row["id"]))
+                if view is not None and wanted.matches(view, now_us):
+                    found.append(view)
+                    if len(found) == limit:
+                        return Page(tuple(found), (_int(row["started_us"]), _int(row["id"])))
+            if beyond is None:
+                return Page(tuple(found), None)
+            examined += max(len(ids), 0 if wanted.only_open else _WINDOW)
+            place = beyond
+        return Page(tuple(found), place)
+
+    async def journal(self, saga: SagaView, after: int, limit: int) -> list[Found]:
+        params = {"saga": saga.row, "after": after, "limit": limit}
+        return await self._database.read(SQL["journal.of_saga"], params)
+
+    async def journal_since(self, after: int, limit: int) -> list[Found]:
+        params = {"after": after, "limit": limit}
+        return await self._database.read(SQL["journal.since"], params)
+
+    async def journal_last(self) -> int:
+        return _int((await self._database.read(SQL["journal.last"]))[0]["seq"])
+
+    async def stuck(self, wanted: Filter) -> Stuck:
+        now_us = self.now_us()
+        params: dict[str, Value] = {
+            "before": now_us - self.views.patience_us,
+            "definitions": _texts(self.views.versions),
+            "limit": SUSPECTS_MAX,
+        }
+        ids = await self._database.read(SQL["ids.suspect"], params)
+        views = await self._views([row["id"] for row in ids])
+        members = [
+            member(view, reason)
+            for view in views.values()
+            if (reason := view.stuck(now_us)) and wanted.matches(view, now_us)
+        ]
+        if wanted in (Filter(), Filter(reasons=wanted.reasons)):
+            rows = await self._database.read(SQL["keys.parked"], {"limit": SUSPECTS_MAX})
+            members += [_parked_member(row) for row in rows if _contract(wanted)]
+        counted = await self.open_counts()
+        oldest = min((each.oldest_us for each in counted), default=None)
+        return Stuck(
+            grouped(members, REASONS),
+            sum(each.count for each in counted),
+            oldest,
+            len(ids) < SUSPECTS_MAX,
+        )
+
+    async def open_counts(self) -> list[OpenCount]:
+        rows = await self._database.read(SQL["counts.open"])
+        return [
+            OpenCount(
+                str(row["definition"]),
+                str(row["phase"]),
+                str(row["reason"]),
+                _int(row["count"]),
+                _int(row["oldest_us"]),
+            )
+            for row in rows
+        ]
+
+    async def finished_counts(self) -> Counts:
+        return await self._tally.counts()
+
+    async def states(self) -> dict[tuple[str, str], int]:
+        """(definition, state) → open sagas now."""
+        counted: dict[tuple[str, str], int] = {}
+        for each in await self._every_open(Filter()):
+            place = (each.definition, each.state)
+            counted[place] = counted.get(place, 0) + 1
+        return counted
+
+    async def count(self, wanted: Filter) -> int:
+        """How many match. Of what has finished, only what is counted of it is asked."""
+        if wanted.keys:
+            return len((await self._of_keys(wanted, PAGE_MAX)).sagas)
+        finished = 0
+        if not wanted.only_open:
+            counts = await self.finished_counts()
+            finished = sum(n for kind, n in counts.items() if wanted.counts(*kind))
+        return finished + len(await self._every_open(wanted))
+
+    async def topics(self) -> tuple[list[Found], list[Found]]:
+        """What the orchestrator applied of each topic it reads, and its open dead letters."""
+        return (
+            await self._database.read(SQL["topics.read"]),
+            await self._database.read(SQL["topics.dead"]),
+        )
+
+    async def _every_open(self, wanted: Filter) -> list[SagaView]:
+        found: list[SagaView] = []
+        now_us, place = self.now_us(), _NEWEST
+        while True:
+            params = {"us": place[0], "id": place[1], "limit": PAGE_MAX}
+            ids = await self._database.read(SQL["ids.open"], params)
+            views = await self._views([row["id"] for row in ids])
+            found += [
+                each
+                for each in views.values()
+                if not each.finished and wanted.matches(each, now_us)
+            ]
+            if len(ids) < PAGE_MAX:
+                return found
+            place = _int(ids[-1]["started_us"]), _int(ids[-1]["id"])
+
+    async def _ids(
+        self, wanted: Filter, place: Place, limit: int
+    ) -> tuple[list[Found], Place | None]:
+        """Candidates older than `place`, and where to look on, None at the end."""
+        if wanted.only_open:
+            params: dict[str, Value] = {"us": place[0], "id": place[1], "limit": limit}
+            ids = await self._database.read(SQL["ids.open"], params)
+            if len(ids) < limit:
+                return ids, None
+            return ids, (_int(ids[-1]["started_us"]), _int(ids[-1]["id"]))
+        if place == _NEWEST:
+            last = _int((await self._database.read(SQL["ids.last"]))[0]["id"])
+            place = (0, last + 1)
+        params = {
+            "id": place[1],
+            "window": _WINDOW,
+            "phases": _texts(sorted(wanted.wanted_phases)),
+            "definitions": _texts(sorted(wanted.definitions)) if wanted.definitions else None,
+            "limit": limit,
+        }
+        ids = await self._database.read(SQL["ids.all"], params)
+        lowest = _int(ids[-1]["id"]) if len(ids) == limit else place[1] - _WINDOW
+        return ids, ((0, lowest) if lowest > 1 else None)
+
+    async def _of_keys(self, wanted: Filter, limit: int) -> Page:
+        now_us = self.now_us()
+        found = [
+            view
+            for key in sorted(wanted.keys)
+            for view in await self._of_key(key)
+            if wanted.matches(view, now_us)
+        ]
+        return Page(tuple(found[:limit]), None)
+
+    async def _of_key(self, key: str) -> tuple[SagaView, ...]:
+        ids = await self._database.read(SQL["ids.of_key"], {"key": key})
+        return tuple((await self._views([row["id"] for row in ids])).values())
+
+    async def _views(self, ids: Sequence[Value]) -> Mapping[int, SagaView]:
+        """By row, in the order of the ids."""
+        if not ids:
+            return {}
+        rows = await self._database.read(SQL["sagas.rows"], {"ids": orjson.dumps(ids).decode()})
+        return {_int(row["id"]): self.views.view(row) for row in rows}
+
+
+def _parked_member(row: Found) -> Member:
+    parked = Parked(str(row["reason"]), str(row["detail"]), _int(row["since_us"]))
+    return parked_member(str(row["key"]), parked)
+
+
+def _contract(wanted: Filter) -> bool:
+    return not wanted.reasons or "contract" in wanted.reasons
+
+
+def _texts(texts: Sequence[str]) -> str:
+    return orjson.dumps(list(texts)).decode()
+
+
+def _int(value: Value) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,17 @@
+"""What the console is told by its environment, beside what every process is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.chassis.settings import Settings
+
+
+class ConsoleSettings(Settings):
+    orchestrator_database: Path = Field(
+        default_factory=lambda known: known["home"] / "data" / "orchestrator.db",
+        description="SQLite file of the orchestrator, which the console only reads",
+        json_schema_extra={"default": "data/orchestrator.db in BATON_HOME"},
+    )
