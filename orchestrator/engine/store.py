@@ -23,7 +23,9 @@ from services.chassis.store import Plan, Row, Select, Value, Write, statements
 SQL = statements(Path(__file__).parent / "store.sql")
 MIGRATIONS = Path(__file__).parent / "migrations"
 Definition = Callable[[str, int], Saga[object]]
+_NONE_ASKED = "[]"
 _DATA_CACHED_MAX = 4096
+_STATUSES = {status.value: status for status in Status}
 _STEP_NUMBERS = ("do_tries", "undo_tries", "since_us", "waited_us", "due_us", "remaining_us")
 
 
@@ -154,7 +156,9 @@ class Sagas:
             instance.version,
             instance.start_id,
             instance.start_digest,
-            orjson.dumps(instance.cancellations).decode(),
+            _NONE_ASKED
+            if not instance.cancellations
+            else orjson.dumps([list(each) for each in instance.cancellations]).decode(),
             instance.reason,
             instance.detail,
             instance.attention,
@@ -165,7 +169,7 @@ class Sagas:
 
     def _step(self, step: Step) -> dict[str, object]:
         """Only what differs from a step whose turn has not come: rows stay small."""
-        kept: dict[str, object] = {"name": step.name, "status": step.status.value}
+        kept: dict[str, object] = {"name": step.name, "status": step.status}
         for name in _STEP_NUMBERS:
             value = getattr(step, name)
             if value:
@@ -184,48 +188,29 @@ class Sagas:
         return (held.row, saga.dump(instance.data).decode())
 
     def _read(self, row: Row) -> Held:
-        (
-            number,
-            saga_id,
-            name,
-            version,
-            key,
-            phase,
-            paused,
-            steps,
-            at,
-            start_id,
-            digest,
-            asked,
-            reason,
-            detail,
-            attention,
-            attentions,
-            started_us,
-            updated_us,
-            data,
-        ) = row
+        number, saga_id, name, version, key, data, phase, paused, steps, *rest = row
+        at, start_id, digest, asked, reason, detail, attention, attentions, *times = rest
         saga = self._definition(str(name), int(version or 0))
         by_name = {each["name"]: self._step_of(each) for each in orjson.loads(str(steps))}
         instance: Instance[object] = Instance(
             saga_id=str(saga_id),
-            definition=str(name),
-            definition_version=int(version or 0),
+            definition=saga.name,
+            definition_version=saga.version,
             key=str(key),
             phase=Phase(str(phase)),
             paused=bool(paused),
-            steps=tuple(by_name[each] for each in saga.plan.names),
+            steps=tuple([by_name[each] for each in saga.plan.names]),
             data=self._load_data(int(number or 0), saga, data),
             version=int(at or 0),
             start_id=str(start_id),
             start_digest=str(digest),
-            cancellations=tuple(Cancellation(**each) for each in orjson.loads(str(asked))),
+            cancellations=_cancellations(str(asked)),
             reason=str(reason),
             detail=str(detail),
             attention=str(attention),
             attentions=int(attentions or 0),
-            started_us=int(started_us or 0),
-            updated_us=int(updated_us or 0),
+            started_us=int(times[0] or 0),
+            updated_us=int(times[1] or 0),
         )
         return Held(0, instance, int(number or 0), instance)
 
@@ -244,7 +229,7 @@ class Sagas:
         return data
 
     def _step_of(self, kept: dict[str, object]) -> Step:
-        values = {**kept, "status": Status(str(kept["status"]))}
+        values = {**kept, "status": _STATUSES[str(kept["status"])]}
         if "reply" in kept:
             values["reply"] = self._decode(str(kept["reply"]).encode("latin-1"))
         if "forgotten" in kept:
@@ -254,3 +239,9 @@ class Sagas:
 
 def _data_moved(held: Held) -> bool:
     return held.loaded is None or held.instance.data is not held.loaded.data
+
+
+def _cancellations(column: str) -> tuple[Cancellation, ...]:
+    if column == _NONE_ASKED:
+        return ()
+    return tuple([Cancellation(*each) for each in orjson.loads(column)])

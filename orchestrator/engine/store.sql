@@ -1,8 +1,8 @@
 -- name: sagas.load
 SELECT sagas.id, sagas.saga_id, sagas.definition, sagas.definition_version, keys.name,
-    sagas.phase, sagas.paused, sagas.steps, sagas.version, sagas.start_id, sagas.start_digest,
-    sagas.cancellations, sagas.reason, sagas.detail, sagas.attention, sagas.attentions,
-    sagas.started_us, sagas.updated_us, saga_data.data
+    saga_data.data, sagas.phase, sagas.paused, sagas.steps, sagas.version, sagas.start_id,
+    sagas.start_digest, sagas.cancellations, sagas.reason, sagas.detail, sagas.attention,
+    sagas.attentions, sagas.started_us, sagas.updated_us
 FROM sagas JOIN keys ON keys.id = sagas.key JOIN saga_data ON saga_data.saga = sagas.id
 WHERE sagas.key IN :keys
 

@@ -17,8 +17,6 @@ from services.chassis.envelope import BadEnvelope, parse, time_us
 from services.chassis.messages import Message, Record
 
 RECORD_BYTES_MAX = 256 * 1024
-HEADERS_MAX = 64
-HEADER_BYTES_MAX = 16 * 1024
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ANY_WRITER = "*"
 
@@ -81,15 +79,6 @@ class Admission:
         size = len(record.value or b"")
         if size > RECORD_BYTES_MAX:
             return Refused("too_large", f"{size} bytes, at most {RECORD_BYTES_MAX}", "decode")
-        headers = record.headers
-        if len(headers) > HEADERS_MAX or (
-            sum([len(name) + len(value or b"") for name, value in headers]) > HEADER_BYTES_MAX
-        ):
-            return Refused(
-                "bad_envelope",
-                f"more than {HEADERS_MAX} headers or {HEADER_BYTES_MAX} bytes of them",
-                "decode",
-            )
         if record.value is None:
             return Refused("undecodable", "no value: these topics know no tombstones", "decode")
         return None

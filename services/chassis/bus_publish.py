@@ -22,12 +22,11 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     PolicyViolationError,
-    ProducerClosed,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
 from aiokafka.partitioner import murmur2
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 
 from services.chassis.bus import (
     CLOSE_WITHIN_S,
@@ -154,12 +153,14 @@ class Publisher:
                 raise ClientLost("this publisher is not running; call rebuild()")
             await self._learn({message.topic for message in messages} - self._partitions.keys())
             lanes = self._pack(messages)
-            self.alive = False
             in_lanes = ([(lane, parcel) for parcel in parcels] for lane, parcels in lanes.items())
-            async with answered_within(self._deadline_s, self._bootstrap):
-                for abreast in zip_longest(*in_lanes):
-                    await self._send([parcel for parcel in abreast if parcel is not None])
-            self.alive = True
+            try:
+                async with answered_within(self._deadline_s, self._bootstrap):
+                    for abreast in zip_longest(*in_lanes):
+                        await self._send([parcel for parcel in abreast if parcel is not None])
+            except BaseException:
+                self._discard()
+                raise
 
     async def _learn(self, topics: Iterable[str]) -> None:
         assert self._producer is not None
@@ -215,23 +216,30 @@ class Publisher:
 
     def _discard(self) -> None:
         self.alive = False
-        if self._producer is not None:
-            self._discarded.add(_let_go(self._producer))
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            _hush(producer._message_accumulator)  # noqa: SLF001
+            self._discarded.add(_let_go(producer))
 
 
 async def _let_go(producer: AIOKafkaProducer) -> None:
     """`stop()` flushes, for ever while brokers are silent; what is unsent is the outbox's anyway.
 
-    1. Nobody waits for the batches any more. 2. The sender stops after what is in flight.
-    3. The sockets close.
+    The sender stops after what is in flight, then the sockets close.
     """
-    sender, pending = producer._sender.sender_task, producer._message_accumulator  # noqa: SLF001
+    sender = producer._sender.sender_task  # noqa: SLF001
     if sender is not None:
         sender.cancel()
         await asyncio.wait([sender], timeout=CLOSE_WITHIN_S)
-    pending.fail_all(ProducerClosed())
     with suppress(Exception):
         async with asyncio.timeout(CLOSE_WITHIN_S):
             await producer.client.close()
     producer._closed = True  # noqa: SLF001
+
+
+def _hush(pending: MessageAccumulator) -> None:
+    """Nobody waits for these batches any more; that they fail must not be logged as an error."""
+    queued = [batch for queue in pending._batches.values() for batch in queue]  # noqa: SLF001
+    for batch in (*queued, *pending._pending_batches):  # noqa: SLF001
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -6,9 +6,9 @@ Source: CloudEvents Kafka protocol binding 1.0, binary content mode; correlation
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -17,6 +17,8 @@ from services.chassis.codec import Codec
 from services.chassis.messages import Headers, Message, Outgoing, pack
 
 CONTENT_TYPE = "application/avro"
+HEADERS_MAX = 64
+HEADER_BYTES_MAX = 4096
 _REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type")
 _READ = frozenset(
     {
@@ -36,8 +38,7 @@ class BadEnvelope(Exception):
     """The headers are not those of a CloudEvent; says which one and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """What an outgoing message answers to: copied into its headers."""
 
     correlation_id: str = ""
@@ -59,16 +60,16 @@ class Maker:
         self.source = source
         self.codec = codec
         self._contracts = catalogue.by_type
-        self._fixed: dict[type, list[tuple[str, str]]] = {
-            contract.python: [
-                ("ce_specversion", "1.0"),
-                ("ce_source", source),
-                ("ce_type", contract.full_name),
-                ("ce_dataschema", f"urn:avro:{contract.full_name}"),
-                ("content-type", CONTENT_TYPE),
-            ]
-            for contract in catalogue.by_name.values()
-        }
+        self._fixed: dict[type, tuple[Headers, bytes]] = {}
+        for contract in catalogue.by_name.values():
+            fixed = (
+                ("ce_specversion", b"1.0"),
+                ("ce_source", source.encode()),
+                ("ce_type", contract.full_name.encode()),
+                ("ce_dataschema", f"urn:avro:{contract.full_name}".encode()),
+                ("content-type", CONTENT_TYPE.encode()),
+            )
+            self._fixed[contract.python] = (fixed, pack(fixed)[:-1] + b",")
 
     def event(self, body: object, message_id: str, time_us: int, cause: Cause) -> Outgoing:
         """A message on its contract's own topic, under its contract's own key."""
@@ -81,8 +82,8 @@ class Maker:
     def message(
         self, topic: str, key: str, body: object, message_id: str, time_us: int, cause: Cause
     ) -> Outgoing:
+        fixed, packed_fixed = self._fixed[type(body)]
         text = [
-            *self._fixed[type(body)],
             ("ce_id", message_id),
             ("ce_time", timestamp(time_us)),
             ("ce_subject", key),
@@ -95,8 +96,8 @@ class Maker:
             text.append(("ce_operationid", cause.operation_id))
         if cause.traceparent:
             text.append(("traceparent", cause.traceparent))
-        headers = tuple([(name, value.encode()) for name, value in text])
-        packed = orjson.dumps(text)
+        headers = (*fixed, *[(name, value.encode()) for name, value in text])
+        packed = packed_fixed + orjson.dumps(text)[1:]
         if not packed.isascii():
             packed = pack(headers)
         return Outgoing(topic, key, message_id, self.codec.encode(body), headers, 1, packed)
@@ -109,13 +110,9 @@ def cause_of(message: Message) -> Cause:
 
 def parse(headers: Headers) -> dict[str, str]:
     """The headers as text; raises BadEnvelope where one is missing, unreadable or too long."""
-    found: dict[str, str] = {}
-    for name, value in headers:
-        if name in _READ:
-            try:
-                found[name] = value.decode()
-            except (UnicodeDecodeError, AttributeError) as error:
-                raise BadEnvelope(f"header {name} is not UTF-8 text") from error
+    if len(headers) > HEADERS_MAX:
+        raise BadEnvelope(f"more than {HEADERS_MAX} headers")
+    found = _read(headers)
     for name in _REQUIRED:
         if name not in found or not found[name]:
             raise BadEnvelope(f"header {name} is missing: send CloudEvents 1.0 in binary mode")
@@ -125,6 +122,19 @@ def parse(headers: Headers) -> dict[str, str]:
         raise BadEnvelope("ce_id may have 256 characters, ce_source 128")
     if found.get("content-type", CONTENT_TYPE) != CONTENT_TYPE:
         raise BadEnvelope(f"content-type is not {CONTENT_TYPE}")
+    return found
+
+
+def _read(headers: Headers) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if len(value or b"") > HEADER_BYTES_MAX:
+            raise BadEnvelope(f"header {name[:64]} has more than {HEADER_BYTES_MAX} bytes")
+        if name in _READ:
+            try:
+                found[name] = value.decode()
+            except (UnicodeDecodeError, AttributeError) as error:
+                raise BadEnvelope(f"header {name} is not UTF-8 text") from error
     return found
 
 

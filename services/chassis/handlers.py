@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Result: TypeAlias = Mapping[str, Json]
@@ -29,8 +29,7 @@ class IllegalHandler(Exception):
     """A table of handlers that cannot work; the message names the handler and the rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call to the outside world; `id` only where a reactor begins it."""
 
     name: str
@@ -38,8 +37,7 @@ class Call:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a command led to: its reply, whether that is a refusal, new rows, events."""
 
     reply: object
@@ -48,8 +46,7 @@ class Answer:
     emits: tuple[object, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What an event led to: new rows, events, calls to the outside world."""
 
     rows: tuple[object, ...] = ()
@@ -57,8 +54,7 @@ class Change:
     calls: tuple[Call, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What an HTTP submission led to; `value` goes back to the route that waits."""
 
     value: object

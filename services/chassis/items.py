@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from services.chassis.admission import Refused
 from services.chassis.handlers import Call, Result
@@ -16,8 +16,7 @@ from services.chassis.messages import Message, Outgoing, Record
 from services.chassis.store import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A record that was understood."""
 
     message: Message
@@ -28,8 +27,7 @@ class Arrived:
         return self.message.key
 
 
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
+class TurnedAway(NamedTuple):
     """A record that was not: a dead letter, or the first of a parked key."""
 
     record: Record
@@ -37,8 +35,7 @@ class TurnedAway:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(NamedTuple):
     """A timer whose time has come; its row is deleted in the same transaction."""
 
     key: str
@@ -49,8 +46,7 @@ class Fired:
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """A call to the outside world under way: to be made, and made again until it is known.
 
     `what`: do or undo of a command, or send for a call that a reactor began.
@@ -68,8 +64,7 @@ class Begun:
         return f"{self.operation}/{self.what}"
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """What the outside world said, to be recorded whatever else happened to the key."""
 
     begun: Begun
@@ -89,8 +84,7 @@ class Request(Protocol):
     def id(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     request: Request
 
     @property
@@ -101,8 +95,7 @@ class Submitted:
 Item: TypeAlias = Arrived | TurnedAway | Fired | Returned | Submitted
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(NamedTuple):
     """`interval_us`: the time granted from when we can hear again; `awaits`: whose reader."""
 
     name: str
@@ -112,8 +105,7 @@ class Timer:
     message_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What one item led to, beside the rows that the application writes itself."""
 
     result: str = "applied"

@@ -6,11 +6,10 @@ undone, or → undone at once. `undone` with no reply is a tombstone: the undo c
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from services.chassis.items import Begun
 from services.chassis.messages import Message, Outgoing
@@ -30,8 +29,7 @@ class Status(StrEnum):
     UNDONE = "undone"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     key: str
     source: str
     id: str
@@ -49,8 +47,7 @@ class Operation:
 
     def calling(self, begun: Begun) -> Operation:
         undo = begun.what == "undo"
-        return dataclasses.replace(
-            self,
+        return self._replace(
             status=Status.UNDO_CALLING if undo else Status.CALLING,
             call=pack_begun(begun),
             undo_waits=None if undo else self.undo_waits,
@@ -60,20 +57,20 @@ class Operation:
         return self.status is (Status.UNDO_CALLING if what == "undo" else Status.CALLING)
 
     def with_undo_waiting(self, message: Message) -> Operation:
-        return dataclasses.replace(self, undo_waits=pack_message(message))
+        return self._replace(undo_waits=pack_message(message))
 
     def settled(self) -> Operation:
-        return dataclasses.replace(self, status=Status.DONE, call=None)
+        return self._replace(status=Status.DONE, call=None)
 
     def answered(self, packed: bytes, *, undo: bool, refused: bool) -> Operation:
         if undo:
-            return dataclasses.replace(
-                self, status=Status.UNDONE, undo_reply=packed, call=None, undo_waits=None
+            return self._replace(
+                status=Status.UNDONE, undo_reply=packed, call=None, undo_waits=None
             )
         status = self.status
         if status is not Status.UNDONE:
             status = Status.REFUSED if refused else Status.DONE
-        return dataclasses.replace(self, status=status, reply=packed, call=None)
+        return self._replace(status=status, reply=packed, call=None)
 
 
 class Operations:
@@ -126,7 +123,7 @@ class Operations:
     def say_again(self, packed: bytes, topic: str, message: Message) -> Outgoing:
         operation = self.of(message)
         said = operation.said + 1
-        self.put(dataclasses.replace(operation, said=said))
+        self.put(operation._replace(said=said))
         return unpack_reply(packed, topic, message.key, said)
 
     def write(self) -> Plan[None]:
