@@ -8,7 +8,7 @@ inserted when they are made and read only when they are sent again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import orjson
@@ -158,7 +158,7 @@ class Sagas:
             instance.start_digest,
             _NONE_ASKED
             if not instance.cancellations
-            else orjson.dumps([list(each) for each in instance.cancellations]).decode(),
+            else orjson.dumps([astuple(each) for each in instance.cancellations]).decode(),
             instance.reason,
             instance.detail,
             instance.attention,
