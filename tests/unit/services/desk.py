@@ -57,6 +57,12 @@ class Desk:
     def all(self, row: type) -> list[object]:
         return [self.rows[row][key] for key in sorted(self.rows[row])]
 
+    def written(self) -> str:
+        """All rows as their tables keep them: equal texts are equal digests."""
+        return repr(
+            [table.encode(each) for row, table in self._tables.items() for each in self.all(row)]
+        )
+
     def _load(self, table: type, keys: Iterable[str]) -> dict[str, object]:
         return {key: self.rows[table][key] for key in keys if key in self.rows[table]}
 
