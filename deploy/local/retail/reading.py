@@ -35,7 +35,7 @@ class RetailFileError(Exception):
     """The file as a whole cannot be imported; the message says why and what to do."""
 
 
-class _Unreadable(Exception):  # noqa: N818  # a refusal on its way to becoming a Rejected
+class _Unreadable(Exception):  # a refusal on its way to becoming a Rejected
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason

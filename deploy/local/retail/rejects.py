@@ -19,7 +19,7 @@ COLUMNS = ("line", "reason", "detail")
 
 def rejects_path(home: Home, imported: Path) -> Path:
     stem = imported.name.removesuffix(".gz").removesuffix(".csv")
-    return home.root / "imports" / f"{stem}.rejects.csv"
+    return home.data / "imports" / f"{stem}.rejects.csv"
 
 
 def write_rejects(path: Path, rejected: Iterable[Rejected]) -> None:

@@ -303,7 +303,7 @@ def test_the_rejects_file_lists_each_row(tmp_path: object) -> None:
     """One line a row, replaced as a whole by the next import of the same file."""
     home = Home(tmp_path)  # type: ignore[arg-type]
     path = rejects_path(home, SHIPPED_MONTH)
-    assert path == home.root / "imports" / "online-retail-2010-12.rejects.csv"
+    assert path == home.data / "imports" / "online-retail-2010-12.rejects.csv"
     write_rejects(path, [Rejected(2, "no_price", "old")])
     write_rejects(path, [Rejected(7, "bad_number", "Quantity 'a,\"b' is not a whole number")])
     assert path.read_text() == (
