@@ -140,4 +140,4 @@ def build(place: Place) -> Starlette:
 
 
 if __name__ == "__main__":
-    serve(build)
+    serve("carrier", build)

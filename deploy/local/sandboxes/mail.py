@@ -108,4 +108,4 @@ def build(place: Place) -> Starlette:
 
 
 if __name__ == "__main__":
-    serve(build, "BATON_API_PORT", "BATON_SMTP_PORT")
+    serve("mail", build, "BATON_API_PORT", "BATON_SMTP_PORT")

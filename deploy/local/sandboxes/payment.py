@@ -200,4 +200,4 @@ def build(place: Place) -> Starlette:
 
 
 if __name__ == "__main__":
-    serve(build)
+    serve("payment", build)

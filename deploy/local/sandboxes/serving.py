@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deploy.local.sandboxes.store import Effect, Keyed, Reply, SandboxStore, once
+from services.chassis.logs import JsonLines
 
 STOP_WITHIN_S = 8
 
@@ -53,7 +55,7 @@ class Nothing(Body):
 B = TypeVar("B", bound=Body)
 
 
-class BadRequest(Exception):  # noqa: N818
+class BadRequest(Exception):
     """The request cannot be understood; nothing was done and the key stays free."""
 
 
@@ -176,10 +178,13 @@ def place_from(environment: Mapping[str, str], *ports: str) -> Place:
     return Place(Path(environment["BATON_DATABASE"]), *(int(environment[name]) for name in ports))
 
 
-def serve(build: Callable[[Place], Starlette], *ports: str) -> None:
+def serve(name: str, build: Callable[[Place], Starlette], *ports: str) -> None:
     place = place_from(os.environ, *(ports or ("BATON_API_PORT",)))
+    lines = logging.StreamHandler()
+    lines.setFormatter(JsonLines(f"sandbox-{name}"))
+    logging.basicConfig(handlers=[lines], level=logging.WARNING)
     config = uvicorn.Config(
         build(place), host="127.0.0.1", port=place.api_port, loop="asyncio", http="h11", ws="none",
-        log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_WITHIN_S,
+        log_config=None, access_log=False, timeout_graceful_shutdown=STOP_WITHIN_S,
     )  # fmt: skip
     asyncio.run(_Server(config).serve())

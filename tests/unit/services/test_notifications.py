@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -74,17 +74,14 @@ CANCELLED_MAIL = letter(
 KNOWN = Customer("17850", "Ada {0} Lovelace", ADDRESS)
 
 
-@dataclass
 class Post(Desk):
     """A desk whose letters lie in a tray until they are delivered."""
-
-    tray: list[Call] = field(default_factory=list)
-    sent: list[str] = field(default_factory=list)
 
     def __init__(self) -> None:
         super().__init__([each for each in HANDLERS if isinstance(each.message, type)], TABLES)
         self._sends = {each.message: each for each in HANDLERS if isinstance(each.message, str)}
-        self.tray, self.sent = [], []
+        self.tray = list[Call]()
+        self.sent = list[str]()
 
     def hear(self, event: object) -> None:
         change = self.tell(event)
