@@ -39,6 +39,7 @@ class Load:
     maker: Maker
     flying: dict[str, float] = field(default_factory=dict)
     took_s: list[float] = field(default_factory=list)
+    landed: asyncio.Event = field(default_factory=asyncio.Event)
     outcomes: int = 0
     made: int = 0
 
@@ -72,10 +73,12 @@ class Load:
             if began_s is not None:
                 self.took_s.append(time.perf_counter() - began_s)
                 self.outcomes += 1
+                if not self.flying:
+                    self.landed.set()
 
     async def closed_loop(self, in_flight: int, seconds: float) -> Measured:
         """As many as `in_flight` at any time; what is measured begins when they are all up."""
-        await self._settle()
+        await self.settle()
         await self._fill(in_flight, min(3.0, seconds / 3))
         self.took_s.clear()
         before, began_s = self.outcomes, time.perf_counter()
@@ -85,11 +88,11 @@ class Load:
 
     async def open_loop(self, rate: int, seconds: float, warm_up_s: float = 5.0) -> Measured:
         """`rate` a second, whatever comes back."""
-        await self._settle()
+        await self.settle()
         await self._paced(rate, warm_up_s)
         self.took_s.clear()
         await self._paced(rate, seconds)
-        await self._settle()
+        await self.settle()
         return Measured(rate, sorted(self.took_s))
 
     async def _fill(self, in_flight: int, seconds: float) -> None:
@@ -106,10 +109,12 @@ class Load:
             await asyncio.sleep(max(0.0, began_s + n / rate - time.perf_counter()))
             await self.send(1)
 
-    async def _settle(self, within_s: float = 60.0) -> None:
-        async with asyncio.timeout(within_s):
-            while self.flying:
-                await asyncio.sleep(_TOP_UP_S)
+    async def settle(self, within_s: float = 60.0) -> None:
+        """Until every order has its outcome."""
+        self.landed.clear()
+        if self.flying:
+            async with asyncio.timeout(within_s):
+                await self.landed.wait()
 
 
 @dataclass(frozen=True, slots=True)
