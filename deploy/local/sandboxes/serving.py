@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from deploy.local.sandboxes.store import Effect, Keyed, Reply, SandboxStore, onc
 from services.chassis.logs import JsonLines
 
 STOP_WITHIN_S = 8
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -178,13 +180,25 @@ def place_from(environment: Mapping[str, str], *ports: str) -> Place:
     return Place(Path(environment["BATON_DATABASE"]), *(int(environment[name]) for name in ports))
 
 
+async def _run(app: Starlette, place: Place) -> None:
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=place.api_port, loop="asyncio", http="h11", ws="none",
+        lifespan="off", log_config=None, access_log=False,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )  # fmt: skip
+    async with app.router.lifespan_context(app):
+        await _Server(config).serve()
+
+
 def serve(name: str, build: Callable[[Place], Starlette], *ports: str) -> None:
+    """Until SIGTERM; what stands in the way of starting is one line in the log."""
     place = place_from(os.environ, *(ports or ("BATON_API_PORT",)))
     lines = logging.StreamHandler()
     lines.setFormatter(JsonLines(f"sandbox-{name}"))
     logging.basicConfig(handlers=[lines], level=logging.WARNING)
-    config = uvicorn.Config(
-        build(place), host="127.0.0.1", port=place.api_port, loop="asyncio", http="h11", ws="none",
-        log_config=None, access_log=False, timeout_graceful_shutdown=STOP_WITHIN_S,
-    )  # fmt: skip
-    asyncio.run(_Server(config).serve())
+    try:
+        asyncio.run(_run(build(place), place))
+    except (OSError, sqlite3.Error) as fault:
+        where = {"path": str(place.database), "port": place.api_port, "reason": str(fault)}
+        _log.critical("the sandbox cannot run", extra=where)
+        raise SystemExit(2) from None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -355,6 +357,22 @@ def test_every_missing_setting_is_named_at_once() -> None:
     assert place_from({"BATON_DATABASE": "a.db", "BATON_API_PORT": "8080"}, "BATON_API_PORT") == (
         Place(Path("a.db"), 8080)
     )
+
+
+def test_what_stands_in_the_way_is_one_line(tmp_path: Path) -> None:
+    """A file that is no database: one log line names it and why, and the exit code is 2."""
+    path = tmp_path / "payment.db"
+    path.write_text("no database " * 100)
+    environment = os.environ | {"BATON_DATABASE": str(path), "BATON_API_PORT": str(free_port())}
+    ended = subprocess.run(
+        [sys.executable, "-m", "deploy.local.sandboxes.payment"],
+        env=environment, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    (line,) = [json.loads(each) for each in ended.stderr.splitlines()]
+    assert ended.returncode == 2
+    assert (line["event"], line["path"], line["reason"]) == (
+        "the sandbox cannot run", str(path), "file is not a database",
+    )  # fmt: skip
 
 
 def test_the_table_names_each_value_once() -> None:
