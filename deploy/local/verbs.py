@@ -37,7 +37,7 @@ DOWN_WITHIN_S: Final = 90.0
 UP_WITHIN_S: Final = 900.0
 LOOK_AGAIN_S: Final = 0.2
 DELETED_BY_RESET: Final = ("kafka", "data", "logs", "run", "ports.json", "token", "bench.json")
-COLUMNS: Final = ("process", "state", "pid", "restarts", "since", "exit_code")
+COLUMNS: Final = ("process", "state", "pid", "restarts", "since_s", "exit_code")
 
 
 class Screen(Protocol):
@@ -117,7 +117,7 @@ def status(screen: Screen) -> int:
         {
             **process,
             "process": process["name"],
-            "since": f"{max(0.0, time() - float(str(process['since']))):.0f} s",
+            "since_s": round(max(0.0, time() - float(str(process["since"])))),
             "address": state.addresses.get(str(process["name"]), ""),
         }
         for process in state.processes

@@ -55,6 +55,7 @@ def build_app() -> typer.Typer:
         callback=options,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
     for module in sorted(each.name for each in pkgutil.iter_modules(orchestrator.operate.__path__)):
         if module.endswith("_verbs"):

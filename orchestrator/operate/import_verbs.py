@@ -81,7 +81,7 @@ def import_(
 
 
 def _print(output: Output, prepared: Prepared, *, published: bool) -> None:
-    from deploy.local.retail.report import pounds  # noqa: PLC0415
+    from deploy.local.retail.report import counted, pounds  # noqa: PLC0415
 
     judged, planned = prepared.judged, prepared.planned
     rejected = judged.rejected_by_reason()
@@ -106,9 +106,10 @@ def _print(output: Output, prepared: Prepared, *, published: bool) -> None:
     output.rows(("rows", "count"), [{"rows": name, "count": count} for name, count in rows])
     verb = "published" if published else "would publish"
     output.say(
-        f"\n{verb} {planned.stock_units:,} units of {planned.products:,} products, "
-        f"{planned.customers:,} customers and {len(planned.orders):,} orders for "
-        f"{pounds(amount_minor)}\nrejected rows, line by line: {prepared.rejects_file}"
+        f"\n{verb} {counted(planned.stock_units, 'unit')} of "
+        f"{counted(planned.products, 'product')}, {counted(planned.customers, 'customer')} "
+        f"and {counted(len(planned.orders), 'order')} for {pounds(amount_minor)}\n"
+        f"rejected rows, line by line: {prepared.rejects_file}"
     )
     if published:
         output.say("next: baton outcomes tail -f · baton sagas list · baton sagas stuck")

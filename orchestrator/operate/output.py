@@ -11,7 +11,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Row = Mapping[str, object]
+WIDTH_PIPED = 1_000  # whoever reads a pipe wants whole cells, not what fits a terminal
+
+
+# What a stranger wrote must not move the cursor or colour the screen of who reads it.
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
 
 
 class Form(StrEnum):
@@ -37,8 +42,8 @@ class Output:
     verbose: bool = False
     asks: bool = True
 
-    def rows(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Tables and CSV show `columns`, JSON the whole row."""
+    def rows(self, columns: Sequence[str], rows: Sequence[Row], *, heading: bool = True) -> None:
+        """Tables and CSV show `columns`, JSON the whole row. `heading`: of CSV."""
         if self.form is Form.JSON:
             print(json.dumps([dict(row) for row in rows], indent=1, default=str))
         elif self.form is Form.JSONL:
@@ -46,7 +51,8 @@ class Output:
                 print(json.dumps(dict(row), default=str), flush=True)
         elif self.form is Form.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(columns)
+            if heading:
+                writer.writerow(columns)
             writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
         else:
             self._table(columns, rows)
@@ -61,6 +67,16 @@ class Output:
                 print(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
         else:
             self.rows(list(row), [row])
+
+    def stream(self, rows: Iterable[Row]) -> None:
+        """A JSON object a line, each flushed: what is followed has no end to close a list at."""
+        for row in rows:
+            print(json.dumps(dict(row), default=str), flush=True)
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Lines for people, each flushed."""
+        for text in texts:
+            print(text.translate(_CONTROLS), flush=True)
 
     def say(self, text: str) -> None:
         """One line for the person at the terminal; `-q` silences it."""
@@ -81,7 +97,13 @@ class Output:
         from rich.console import Console  # noqa: PLC0415  `baton --help` does without
 
         plain = not self.color or "NO_COLOR" in os.environ
-        return Console(stderr=to_stderr, no_color=plain, soft_wrap=True)
+        piped = not (sys.stderr if to_stderr else sys.stdout).isatty()
+        return Console(
+            stderr=to_stderr,
+            no_color=plain,
+            soft_wrap=to_stderr,
+            width=WIDTH_PIPED if piped else None,
+        )
 
     def _table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
         from rich.table import Table  # noqa: PLC0415  as above
@@ -92,7 +114,7 @@ class Output:
             table.add_column(
                 column.replace("_", " ").upper(),
                 justify="right" if rows and numbers else "left",
-                no_wrap=True,
+                overflow="fold",
             )
         for row in rows:
             table.add_row(*(_escaped(_cell(row.get(column))) for column in columns))
@@ -110,4 +132,4 @@ def _cell(value: object) -> str:
         return " ".join(_cell(item) for item in value)
     if isinstance(value, dict):
         return json.dumps(value, default=str)
-    return str(value)
+    return str(value).translate(_CONTROLS)

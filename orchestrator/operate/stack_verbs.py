@@ -28,7 +28,10 @@ def up(
         str, typer.Option(help="Some processes only, separated by commas; `core` is five of them.")
     ] = "",
 ) -> None:
-    """Start Kafka, the services and the sandboxes on this machine, and stay. Ctrl-C stops them."""
+    """Start everything and stay.
+
+    Kafka, the services, the orchestrator and the sandboxes, on this machine. Ctrl-C stops them.
+    """
     from deploy.local import verbs  # noqa: PLC0415  keeps `--help` quick, here and below
 
     output: Output = context.obj
@@ -43,7 +46,7 @@ def down(context: typer.Context) -> None:
 
 
 def status(context: typer.Context) -> None:
-    """Every process: state, restarts, since when. Exits 0 only if all are ready."""
+    """Show every process. Exits 0 only if all are ready."""
     from deploy.local import verbs  # noqa: PLC0415
 
     _run(context.obj, lambda: verbs.status(context.obj))
@@ -54,14 +57,20 @@ def reset(
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete all state of the local stack: topics, databases, logs, token and ports."""
+    """Delete all state.
+
+    Topics, databases, logs, token and ports of the local stack.
+    """
     from deploy.local import verbs  # noqa: PLC0415
 
     _run(context.obj, lambda: verbs.reset(context.obj, yes=yes))
 
 
 def doctor(context: typer.Context) -> None:
-    """Check this machine and the stack; each finding comes with the command that mends it."""
+    """Check this machine and the stack.
+
+    Each finding comes with the command that mends it. Exits 1 if anything is ill.
+    """
     from deploy.local import verbs  # noqa: PLC0415
 
     _run(context.obj, lambda: verbs.doctor(context.obj))
@@ -74,7 +83,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones.")] = False,
 ) -> None:
-    """What a process printed, or all of them."""
+    """Print what processes printed."""
     from deploy.local import verbs  # noqa: PLC0415
 
     _run(context.obj, lambda: verbs.logs(process, lines=lines, follow=follow))

@@ -2,12 +2,14 @@
 
 `bus`, `bus_read`, `bus_publish` and `bus_admin` are the modules that know aiokafka; above them
 there are only `Record` and `Outgoing`. The invariant here: no await on Kafka lasts for ever,
-because aiokafka's do (a silent broker, a lost rejoin), and each failure has one of five names.
+because aiokafka's do (a silent broker, a lost rejoin), and each failure has a name here.
 
 BusError
 ├── BrokerSilent    no answer in time; a reader lives on: ask or poll again
 ├── ClientLost      this client is of no further use: `rebuild()`, then go on
-├── OffsetOutside   a stored position is not in the log; that partition stands still until sought
+├── PartitionStopped    one partition stands still, with its alarm; the others go on
+│   ├── OffsetOutside   its stored position is not in the log
+│   └── BatchUnreadable it has a batch that would inflate without end, or not at all
 ├── PublishRefused  one message can never be sent; the others can, without it
 └── TopicsWrong     a topic is missing, or may not be used
 """
@@ -53,14 +55,30 @@ class ClientLost(BusError):
     """The client gave up or is stuck; only a new one helps."""
 
 
-class OffsetOutside(BusError):
+class PartitionStopped(BusError):
+    """Nothing is skipped: somebody has to look."""
+
+    def __init__(self, tp: TopicPartition, stored: int, reason: str) -> None:
+        self.tp, self.stored = tp, stored
+        super().__init__(
+            f"{tp.topic}[{tp.partition}] stands still at {stored}, nothing is skipped: {reason}"
+        )
+
+
+class OffsetOutside(PartitionStopped):
     """`log_start` and `log_end` are -1 where the broker did not say them in time."""
 
     def __init__(self, tp: TopicPartition, stored: int, log_start: int, log_end: int) -> None:
-        self.tp, self.stored, self.log_start, self.log_end = tp, stored, log_start, log_end
+        self.log_start, self.log_end = log_start, log_end
         super().__init__(
-            f"{tp.topic}[{tp.partition}]: the stored position {stored} is outside the log "
-            f"({log_start}..{log_end}); the partition stands still, nothing is skipped"
+            tp, stored, f"the stored position is outside the log ({log_start}..{log_end})"
+        )
+
+
+class BatchUnreadable(PartitionStopped):
+    def __init__(self, tp: TopicPartition, stored: int, bytes_max: int) -> None:
+        super().__init__(
+            tp, stored, f"a compressed batch there is broken, or holds over {bytes_max} bytes"
         )
 
 

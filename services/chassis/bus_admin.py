@@ -24,9 +24,11 @@ from aiokafka.errors import (
     for_code,
 )
 
+from services.chassis import bus_inflate
 from services.chassis.bus import (
     CLOSE_WITHIN_S,
     BrokerSilent,
+    ClientLost,
     TopicsWrong,
     answered_within,
     connection,
@@ -171,6 +173,7 @@ class Tail:
         self._left: dict[KafkaTopicPartition, int] = {}
 
     async def __aenter__(self) -> Self:
+        bus_inflate.install()
         consumer = self._consumer = AIOKafkaConsumer(
             **connection(self._bootstrap, self._within_s),
             enable_auto_commit=False,
@@ -203,8 +206,11 @@ class Tail:
         assert consumer is not None, "enter the tail before reading it"
         moved = monotonic()
         while self._left or not self._until_end:
-            async with answered_within(self._within_s, self._bootstrap, self._topics):
-                fetched = await consumer.getmany(timeout_ms=200)
+            try:
+                async with answered_within(self._within_s, self._bootstrap, self._topics):
+                    fetched = await consumer.getmany(timeout_ms=200)
+            except bus_inflate.Uninflatable as error:
+                raise ClientLost("a compressed batch is broken, or far too large") from error
             for tp, found in fetched.items():
                 for r in found:
                     if self._until_end and r.offset >= self._left.get(tp, 0):

@@ -18,8 +18,10 @@ from aiokafka import TopicPartition as KafkaTopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from services.chassis import bus_inflate
 from services.chassis.bus import (
     CLOSE_WITHIN_S,
+    BatchUnreadable,
     BusError,
     ClientLost,
     Discarded,
@@ -90,10 +92,13 @@ class Reader:
         self._look_at = 0.0
         self._left_at = 0.0
         self._behind: dict[TopicPartition, int] = {}
+        self._unreadable: dict[TopicPartition, int] = {}
+        self._untold: list[BatchUnreadable] = []
         self._discarded = Discarded()
 
     async def start(self) -> None:
         """Joins the group. Raises BrokerSilent or TopicsWrong, and may then be called again."""
+        bus_inflate.install()
         consumer = self._consumer = self._new_consumer()
         self._told(consumer, None)
 
@@ -123,10 +128,12 @@ class Reader:
     async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Records of sought partitions, each partition's in offset order.
 
-        BrokerSilent: poll again. ClientLost: rebuild. OffsetOutside: that partition is stopped,
-        poll goes on for the others. Nothing that was read is lost by any of them.
+        BrokerSilent: poll again. ClientLost: rebuild. PartitionStopped: poll goes on for the
+        others. Nothing that was read is lost by any of them.
         """
         consumer = self._living()
+        if self._untold:
+            raise self._untold.pop()
         if self._drained:
             await self._look_whether_stuck(consumer)
         try:
@@ -138,6 +145,8 @@ class Reader:
             fetched = {}  # A rebalance is under way, or its partitions are not sought yet.
         except OffsetOutOfRangeError as error:
             raise await self._outside(consumer, error.args[0]) from error
+        except bus_inflate.Uninflatable as error:
+            raise await self._broken(consumer) from error
         except Exception as error:
             raise self._lost(f"reading failed: {error!r}") from error
         sought = self._sought
@@ -158,8 +167,12 @@ class Reader:
         """Delivers from these positions on; what is no longer assigned is passed over."""
         consumer = self._living()
         self._behind = {}
+        self._untold.clear()
         for tp, position in positions.items():
             if tp not in self._assigned:
+                continue
+            if position <= self._unreadable.get(tp, -1):
+                self._untold.append(_unreadable(tp, position))
                 continue
             with suppress(IllegalStateError):
                 consumer.seek(_theirs(tp), position)
@@ -273,6 +286,14 @@ class Reader:
             end = (await self.end_offsets([tp]))[tp]
         return OffsetOutside(tp, stored, start, end)
 
+    async def _broken(self, consumer: AIOKafkaConsumer) -> BatchUnreadable:
+        """The fetcher was at its first partition. Others may have moved: all are sought anew."""
+        tp = TopicPartition(*next(iter(consumer._fetcher._records)))  # noqa: SLF001
+        async with answered_within(self._tuning.answer_within_s, self._bootstrap):
+            self._unreadable[tp] = await consumer.position(_theirs(tp))
+        self._told(consumer, self._assigned)
+        return _unreadable(tp, self._unreadable[tp])
+
     async def _look_whether_stuck(self, consumer: AIOKafkaConsumer) -> None:
         """Members are known to live on without fetching, or without ever joining again.
 
@@ -301,6 +322,10 @@ class Reader:
         self._behind = behind
         if stuck:
             raise self._lost(f"stuck at {stuck}, though the log goes on")
+
+
+def _unreadable(tp: TopicPartition, position: int) -> BatchUnreadable:
+    return BatchUnreadable(tp, position, bus_inflate.INFLATED_BYTES_MAX)
 
 
 def _theirs(tp: TopicPartition) -> KafkaTopicPartition:

@@ -120,6 +120,10 @@ def parse(headers: Headers) -> dict[str, str]:
         raise BadEnvelope("ce_specversion is not 1.0")
     if len(found["ce_id"]) > 256 or len(found["ce_source"]) > 128:
         raise BadEnvelope("ce_id may have 256 characters, ce_source 128")
+    if len(found.get("ce_operationid", "")) > 256:
+        raise BadEnvelope("ce_operationid may have 256 characters")
+    if not all([text.isprintable() for text in found.values()]):
+        raise BadEnvelope("a header holds control characters")
     if found.get("content-type", CONTENT_TYPE) != CONTENT_TYPE:
         raise BadEnvelope(f"content-type is not {CONTENT_TYPE}")
     return found

@@ -61,6 +61,7 @@ class Batch:
     sent: Sequence[int] = ()
     ticks: Sequence[Tick] = ()
     redrive: str = ""
+    redrive_max: int = REDRIVEN_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class Transaction(Generic[S]):
             items += [item for _, item in redriven]
         if items:
             yield from self._work(items, redriven)
+        elif batch.redrive in self._ids:
+            yield from self._set_free(self._ids[batch.redrive])
         return self._applied
 
     def _work(self, items: list[Item], redriven: list[tuple[int, Item]]) -> Plan[None]:
@@ -160,16 +163,17 @@ class Transaction(Generic[S]):
 
     def _waiting(self, key: str) -> Plan[list[tuple[int, Item]]]:
         """The records that wait behind a parked key, understood anew by this release."""
-        found = yield Select(SQL["keys.find"], ([key],))
-        if not found:
+        yield from self._find([key])
+        if key not in self._ids:
             return []
-        rows = yield Select(SQL["dead.waiting"], (found[0][1], REDRIVEN_MAX))
+        limit = min(self._batch.redrive_max, REDRIVEN_MAX)
+        rows = yield Select(SQL["dead.waiting"], (self._ids[key], limit))
         items: list[tuple[int, Item]] = []
         for seq, *cells in rows:
             record = deadletters.record_of(tuple(cells))
             verdict = self._setting.admission.admit(record)
             items.append((int(seq or 0), arrival(record, verdict)))
-        self._applied.more = len(rows) == REDRIVEN_MAX
+        self._applied.more = len(rows) == limit
         return items
 
     def _redrive(self, state: S, waiting: list[tuple[int, Item]]) -> Plan[None]:
@@ -183,9 +187,16 @@ class Transaction(Generic[S]):
                 break
             closed.append(("rejected" if isinstance(item, TurnedAway) else "redriven", seq))
         yield Write(SQL["dead.close"], closed, expect=len(closed))
-        if key not in self._parked and not self._applied.more:
-            yield Write(SQL["parked.remove"], [(key,)])
-            yield Write(SQL["timers.resume"], [(self._batch.now_us, key)])
+        if key in self._parked:
+            self._applied.more = False
+        elif not self._applied.more:
+            yield from self._set_free(key)
+        else:
+            self._parked.add(key)  # for its timers: it is parked until the last slice
+
+    def _set_free(self, key: int) -> Plan[None]:
+        yield Write(SQL["parked.remove"], [(key,)])
+        yield Write(SQL["timers.resume"], [(self._batch.now_us, key)])
 
     def _resolve(self, items: Sequence[Item]) -> Plan[None]:
         names = sorted({item.key for item in items})
@@ -217,6 +228,8 @@ class Transaction(Generic[S]):
                 effect = self._application.again(state, item, self._batch.now_us)
                 self._keep(key, item, effect)
                 return
+        if isinstance(item, Fired) and self._needless(key, item):
+            return
         try:
             effect = yield from self._application.apply(state, item, self._batch.now_us)
         except StoreError:
@@ -227,6 +240,15 @@ class Transaction(Generic[S]):
         if isinstance(item, Arrived):
             self._inbox.add(key, item.message)
         self._keep(key, item, effect)
+
+    def _needless(self, key: int, fired: Fired) -> bool:
+        """Its row is taken already, but an earlier item of this batch had a say about it."""
+        if (key, fired.name) in self._timers:
+            return True  # set anew or cleared
+        if key in self._parked:
+            self._timers[key, fired.name] = _again(key, fired, self._batch.now_us)
+            return True  # held, with no time left
+        return False
 
     def _keep(self, key: int, item: Item, effect: Effect) -> None:
         for name in effect.cleared:
@@ -251,15 +273,8 @@ class Transaction(Generic[S]):
             self._park(key, item.record, Refused("handler_raised", detail, "handle", final=False))
             self._count(item, "parked")
         elif isinstance(item, Fired):
-            self._timers[key, item.name] = (
-                key,
-                item.name,
-                item.partition,
-                self._batch.now_us + item.interval_us,
-                item.interval_us,
-                item.awaits,
-                item.message_id,
-            )
+            due_us = self._batch.now_us + item.interval_us
+            self._timers[key, item.name] = _again(key, item, due_us)
         self._respond(item, error)
 
     def _turn_away(self, key: int, record: Record, refused: Refused) -> None:
@@ -308,17 +323,18 @@ class Transaction(Generic[S]):
 
     def _write(self) -> Plan[None]:
         yield from self._inbox.write()
+        held = self._parked & {key for key, _ in self._timers} | self._newly_parked.keys()
         yield from self._write_timers()
         if self._dead:
             yield Write(SQL["dead.add"], self._dead, expect=len(self._dead))
         if self._newly_parked:
-            now_us = self._batch.now_us
             yield Write(
                 SQL["parked.add"],
-                [(key, *why, now_us) for key, why in self._newly_parked.items()],
+                [(key, *why, self._batch.now_us) for key, why in self._newly_parked.items()],
                 expect=len(self._newly_parked),
             )
-            yield Write(SQL["timers.hold"], [(now_us, key) for key in self._newly_parked])
+        if held:
+            yield Write(SQL["timers.hold"], [(self._batch.now_us, key) for key in held])
         self._applied.out = yield from self._outbox.write()
 
     def _write_timers(self) -> Plan[None]:
@@ -343,9 +359,16 @@ def _timer_row(key: int, partition: int, timer: Timer) -> Row:
     )
 
 
+def _again(key: int, fired: Fired, due_us: int) -> Row:
+    """The row of a timer that was taken, to be due then."""
+    timer = Timer(fired.name, due_us, fired.interval_us, fired.awaits, fired.message_id)
+    return _timer_row(key, fired.partition, timer)
+
+
 def arrival(record: Record, verdict: object) -> Item:
     """What admission said of a record, as an item of the queue."""
     if isinstance(verdict, Refused):
-        key = (record.key or b"").decode("utf-8", "replace")[:64]
+        # SQLite's JSON ends a text at its NUL: such a name would not be found again.
+        key = (record.key or b"").decode("utf-8", "replace")[:64].replace("\0", "\ufffd")
         return TurnedAway(record, verdict, key)
     return Arrived(verdict, record)  # type: ignore[arg-type]

@@ -11,10 +11,12 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from deploy.local import lone_broker
 from deploy.local.kafka import Broker
 from services.chassis.bus import (
+    BatchUnreadable,
     BrokerSilent,
     ClientLost,
     OffsetOutside,
@@ -30,6 +32,7 @@ from services.chassis.bus_admin import (
     probe,
     read_all,
 )
+from services.chassis.bus_inflate import INFLATED_BYTES_MAX
 from services.chassis.bus_publish import Publisher, partition_of
 from services.chassis.bus_read import Reader, ReaderTuning
 from services.chassis.messages import Outgoing, Record, TopicPartition
@@ -280,6 +283,42 @@ async def test_a_position_outside_the_log_stops_that_partition_alone(kafka: str)
         assert [(r.partition, r.offset) for r in records] == [(1, n) for n in range(5)]
         await reader.seek({tps[0]: 0})
         assert [r.partition for r in await read(reader, 5)] == [0] * 5
+
+
+async def test_a_batch_that_would_inflate_without_end_stops_its_partition_alone(
+    kafka: str,
+) -> None:
+    """The fault names the partition; every record of the others arrives, from 0 on."""
+    topic = await new_topic(kafka, partitions=2)
+    tps = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+    key = next(f"k{n}" for n in range(99) if partition_of(f"k{n}", 2) == 1)
+    await send_bomb(kafka, topic)
+    async with publishing(kafka) as publisher, reading(kafka, topic) as reader:
+        await publisher.publish([outgoing(topic, key, n) for n in range(50)])
+        await from_start(reader)
+        records: list[Record] = []
+        with pytest.raises(BatchUnreadable) as stopped:
+            await read_on(reader, records, within_s=10)
+        assert (stopped.value.tp, stopped.value.stored) == (tps[0], 0)
+        assert await reader.poll(100, 0.2) == []
+        await reader.seek(dict.fromkeys(tps, 0))
+        with pytest.raises(BatchUnreadable):
+            await reader.poll(100, 0.2)
+        assert [(r.partition, r.offset) for r in await read(reader, 50)] == [
+            (1, n) for n in range(50)
+        ]
+
+
+async def send_bomb(kafka: str, topic: str) -> None:
+    """160 MB of zeros in 160 KB, from a client that is not ours."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka, compression_type="gzip", max_request_size=1 << 30
+    )
+    await producer.start()
+    try:
+        await producer.send_and_wait(topic, b"\0" * (5 * INFLATED_BYTES_MAX), partition=0)
+    finally:
+        await producer.stop()
 
 
 async def test_a_message_over_our_limit_is_refused_before_anything_is_sent(kafka: str) -> None:

@@ -46,6 +46,10 @@ def pounds(amount_minor: int) -> str:
     return f"{sign}£{whole:,}.{pence:02}"
 
 
+def counted(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
 def rows_table(rows_read: int, rows_imported: int, rejected: Mapping[str, int]) -> RenderableType:
     table = _table("", "rows")
     table.add_row("read", f"{rows_read:,}")
@@ -113,7 +117,7 @@ def story(order: Order, outcome: Outcome, lines: Sequence[StoryLine]) -> Rendera
         state = f"{line.state_from} → {line.state_to}".strip() if moved else line.state_to
         table.add_row(f"{line.at:%H:%M:%S.%f}"[:-3], line.what, state, line.message)
     return _titled(
-        f"The story of {order.order_id}: {pieces:,} pieces for {pounds(order.amount_minor)} "
+        f"The story of {order.order_id}: {counted(pieces, 'piece')} for {pounds(order.amount_minor)} "
         f"to {order.country}, {ended}",
         table,
     )

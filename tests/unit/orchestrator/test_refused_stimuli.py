@@ -5,22 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from saga_cases import ORDER, PAID
+from saga_cases import CASES, ORDER, PAID
 
 from orchestrator.engine.decide import decide
 from orchestrator.engine.instance import (
+    ClearTimer,
     Entry,
     Instance,
     Replied,
+    SetTimer,
     TimerFired,
     VerbRequested,
 )
 from orchestrator.engine.machine import Kind, Result
+from orchestrator.saga import seconds
 from orchestrator.sagas.fulfilment import FULFILMENT, Order
 from orchestrator.testing import Run, drive
 from schemas.billing import PaymentAuthorised, PaymentDeclined
+from schemas.common import Overtaken
 from schemas.inventory import OutOfStock, StockReleased, StockReserved
 
+WIDE = next(case for case in CASES if case.name == "wide")
 RESERVED = Replied(
     StockReserved("o-1"),
     "baton.inventory.StockReserved",
@@ -104,6 +109,37 @@ def test_a_reply_to_an_unknown_saga_is_refused() -> None:
 
     assert_untouched(None, RESERVED, Result.NOT_STARTED, "replied")
     assert_untouched(early, RESERVED, Result.NOT_STARTED, "replied")
+
+
+def test_a_retriable_step_cannot_be_overtaken() -> None:
+    """Its command may be undone elsewhere, but this saga never sends that undo."""
+    run = WIDE.begin()
+    for position in WIDE.positions[:2]:
+        for row in position:
+            run.receive(row.yes)
+    before = run.instance
+    name = "wide:o-1/profile"
+    overtaken = Replied(Overtaken("o-1"), Overtaken.avro_name, f"{name}/do", name, "analytics")
+
+    assert run.stimulate(overtaken).result is Result.WRONG_TYPE
+    assert before is run.instance
+
+
+def test_a_reply_ends_its_timer_and_begins_the_next() -> None:
+    """In one decision: nothing is left that could fire for a settled step."""
+    decision = decide(FULFILMENT, drive(FULFILMENT, ORDER).instance, RESERVED, seconds(3))
+
+    assert decision.timers == (
+        ClearTimer("stock/do"),
+        SetTimer(
+            "payment/do",
+            "payment",
+            Kind.DO,
+            seconds(43),
+            seconds(40),
+            "billing.payment.commands.v1",
+        ),
+    )
 
 
 def test_a_timer_of_a_settled_step_is_refused() -> None:

@@ -169,6 +169,15 @@ def test_skip_settles_a_forgotten_step_by_hand() -> None:
     assert run.state == "completed"
 
 
+def test_a_stopped_saga_keeps_the_remaining_time() -> None:
+    """Stopped four seconds after a send, it sends again six seconds after it goes on."""
+    run = drive(FULFILMENT, ORDER).wait(seconds(4)).stimulate(CAPTURED).wait(minutes(60))
+    run.verb("skip", "capture", evidence="ledger line 9")
+
+    assert run.wait(seconds(5.9)).sent() == ()
+    assert run.wait(seconds(0.1)).sent() == run.commands()[0]
+
+
 def test_skip_of_one_forgotten_step_waits_for_the_others() -> None:
     """The saga stays stopped until each is settled."""
     dispatched = reply(ShipmentDispatched("o-1", "track-9"), "dispatch", "do", "shipping")
@@ -265,6 +274,8 @@ def test_a_paused_saga_that_was_restored_needs_both_to_go_on() -> None:
     assert run.verb("retry").result is Result.PAUSED
     run.verb("resume")
     assert run.sent() == ()
+    assert run.instance is not None
+    assert run.instance.steps[0].due_us == 0
     assert run.state == "needs_operator"
 
     assert run.verb("retry").sent() != ()
