@@ -40,6 +40,7 @@ class Admission:
         self._writers = {topic.name: frozenset(topic.writers) for topic in topics}
         self._keys = {each.python: each.key for each in catalogue.by_name.values()}
         self._names = {each.python: each.full_name for each in catalogue.by_name.values()}
+        self._commands = {each.python for each in catalogue.by_name.values() if each.answers}
 
     def admit(self, record: Record) -> Message | Refused:
         shape = self._shape(record)
@@ -109,6 +110,8 @@ class Admission:
         if ANY_WRITER not in writers and headers["ce_source"] not in writers:
             only = ", ".join(sorted(writers))
             return Refused("wrong_writer", f"only {only} may write {topic}", "validate")
+        if type(body) in self._commands and not headers.get("ce_operationid"):
+            return Refused("bad_envelope", "a command names its ce_operationid", "validate")
         field = self._keys[type(body)]
         if getattr(body, field) != key:
             return Refused("key_mismatch", f"the record key is not the body's {field}", "validate")

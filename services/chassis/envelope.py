@@ -122,7 +122,7 @@ def parse(headers: Headers) -> dict[str, str]:
         raise BadEnvelope("ce_id may have 256 characters, ce_source 128")
     if len(found.get("ce_operationid", "")) > 256:
         raise BadEnvelope("ce_operationid may have 256 characters")
-    if not all([text.isprintable() for text in found.values()]):
+    if not "".join(found.values()).isprintable():
         raise BadEnvelope("a header holds control characters")
     if found.get("content-type", CONTENT_TYPE) != CONTENT_TYPE:
         raise BadEnvelope(f"content-type is not {CONTENT_TYPE}")
