@@ -18,7 +18,6 @@ from orchestrator.operate.filters import BadFilter, Filter, parse
 from orchestrator.operate.reading import PAGE_MAX, Place, Reading
 from orchestrator.operate.sagas import SagaView
 from orchestrator.operate.shapes import (
-    Shape,
     of_counts,
     of_line,
     of_saga,
@@ -42,7 +41,7 @@ class Refused(Exception):
 
 
 def routes(reading: Reading, draw: Callable[[str, str], str]) -> list[Route]:
-    """`draw(definition, format)` raises KeyError for what it does not know."""
+    """`draw(definition, format)` raises KeyError for one, ValueError for the other."""
     asked = Questions(reading, draw)
     answers: dict[str, Answer] = {
         "/api/sagas": asked.sagas,
@@ -123,7 +122,11 @@ class Questions:
             return PlainTextResponse(self._draw(definition, form))
         except KeyError as fault:
             raise Refused(
-                HTTPStatus.NOT_FOUND, "unknown_graph", "definition", str(fault.args[0])
+                HTTPStatus.NOT_FOUND, "unknown_definition", "definition", str(fault.args[0])
+            ) from fault
+        except ValueError as fault:
+            raise Refused(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "unknown_format", "format", str(fault)
             ) from fault
 
     async def topics(self, request: Request) -> Response:
@@ -212,6 +215,3 @@ def _place(request: Request) -> Place | None:
     if first.isdigit() and second.isdigit() and len(text) < 40:
         return int(first), int(second)
     raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_page", "after", "give what `next` said")
-
-
-__all__ = ["Shape", "routes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -20,6 +21,11 @@ Query = Annotated[
 Name = Annotated[str, typer.Argument(help="A saga id, or the order or customer it is about.")]
 Times = Annotated[Clock, typer.Option("--time", help="How times are shown.")]
 Url = Annotated[str, typer.Option("--url", help="The console; default BATON_URL, or the stack's.")]
+
+
+class Picture(StrEnum):
+    TEXT = "text"
+    MERMAID = "mermaid"
 
 
 def register(app: typer.Typer) -> None:
@@ -80,13 +86,13 @@ def graph(
     context: typer.Context,
     definition: Annotated[str, typer.Argument(help="A definition, or the id of one of its sagas.")],
     *,
-    form: Annotated[str, typer.Option("--format", help="text or mermaid.")] = "text",
+    form: Annotated[Picture, typer.Option("--format", help="How it is drawn.")] = Picture.TEXT,
 ) -> None:
     """The picture of a definition; needs no running stack."""
     from orchestrator.operate import saga_reading  # noqa: PLC0415
 
     with told(context.obj):
-        saga_reading.graph(definition, form)
+        saga_reading.graph(definition, form.value)
 
 
 def stuck(
