@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,10 @@ def faults_told(output: Output) -> Iterator[None]:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         yield
+    except BrokenPipeError as fault:
+        # Whoever read has seen enough; the interpreter must not try to flush at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(Exit.DONE) from fault
     except LocalFault as fault:
         output.fail(fault.what, fault.mend)
         stopped = isinstance(fault, StackStopped)

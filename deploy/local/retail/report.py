@@ -117,8 +117,8 @@ def story(order: Order, outcome: Outcome, lines: Sequence[StoryLine]) -> Rendera
         state = f"{line.state_from} → {line.state_to}".strip() if moved else line.state_to
         table.add_row(f"{line.at:%H:%M:%S.%f}"[:-3], line.what, state, line.message)
     return _titled(
-        f"The story of {order.order_id}: {counted(pieces, 'piece')} for {pounds(order.amount_minor)} "
-        f"to {order.country}, {ended}",
+        f"The story of {order.order_id}: {counted(pieces, 'piece')} for "
+        f"{pounds(order.amount_minor)} to {order.country}, {ended}",
         table,
     )
 
