@@ -99,7 +99,9 @@ class Reader:
     async def start(self) -> None:
         """Joins the group. Raises BrokerSilent or TopicsWrong, and may then be called again."""
         bus_inflate.install()
-        consumer = self._consumer = self._new_consumer()
+        consumer = self._consumer = _new_consumer(
+            self._bootstrap, self._tuning, group=self._group, client_id=self._client_id
+        )
         self._told(consumer, None)
 
         def told(assigned: frozenset[TopicPartition] | None) -> None:
@@ -212,24 +214,6 @@ class Reader:
         async with answered_within(self._tuning.answer_within_s, self._bootstrap):
             await self._living().commit(ours)
 
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        tuning = self._tuning
-        return AIOKafkaConsumer(
-            **connection(self._bootstrap, tuning.answer_within_s * 2),
-            client_id=self._client_id,
-            group_id=self._group,
-            group_instance_id=tuning.instance_id,
-            session_timeout_ms=tuning.session_timeout_ms,
-            heartbeat_interval_ms=tuning.session_timeout_ms // 4,
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=tuning.fetch_max_wait_ms,
-            fetch_max_bytes=tuning.fetch_max_bytes,
-            max_partition_fetch_bytes=tuning.partition_fetch_bytes,
-        )
-
     def _told(self, consumer: AIOKafkaConsumer, now: frozenset[TopicPartition] | None) -> None:
         """`now` is None when the assignment was taken away. A discarded consumer is not heard."""
         current = self._consumer
@@ -322,6 +306,26 @@ class Reader:
         self._behind = behind
         if stuck:
             raise self._lost(f"stuck at {stuck}, though the log goes on")
+
+
+def _new_consumer(
+    bootstrap: str, tuning: ReaderTuning, *, group: str, client_id: str
+) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        **connection(bootstrap, tuning.answer_within_s * 2),
+        client_id=client_id,
+        group_id=group,
+        group_instance_id=tuning.instance_id,
+        session_timeout_ms=tuning.session_timeout_ms,
+        heartbeat_interval_ms=tuning.session_timeout_ms // 4,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=tuning.fetch_max_wait_ms,
+        fetch_max_bytes=tuning.fetch_max_bytes,
+        max_partition_fetch_bytes=tuning.partition_fetch_bytes,
+    )
 
 
 def _unreadable(tp: TopicPartition, position: int) -> BatchUnreadable:
