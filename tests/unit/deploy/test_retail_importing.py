@@ -56,8 +56,8 @@ def test_the_target_is_behind_our_last_delivery_of_each_partition() -> None:
         record(0, 3, "a/received"),
         record(0, 4, "b/received"),
         record(0, 9, "other/received"),
-        record(1, 2, "a/received", source="warehouse"),
         record(1, 1, "c/received"),
+        record(1, 2, "a/received", source="warehouse"),
         Record(DELIVERIES, 1, 7, 0, None, None, ()),
     ]
     ours = frozenset({"a/received", "b/received", "c/received"})
