@@ -57,7 +57,7 @@ async def launch(spec: ProcessSpec, home: Home) -> asyncio.subprocess.Process:
     with home.log(spec.name).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *spec.argv,
-            env={**os.environ, **spec.env, "BATON_HOME": str(home.root)},
+            env={**spec.env, "BATON_HOME": str(home.root)},
             cwd=home.root,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.util import find_spec
 from typing import Final
 
 from schemas.topics import PARTITIONS_LOCAL, all_topics
@@ -92,11 +91,7 @@ def build_stack(
     bootstrap = given or f"{LOOPBACK}:{ports['kafka']}"
     base = {k: v for k, v in environment.items() if k not in COMMAND_LINE_ONLY}
     base["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
-    names = [
-        name
-        for name in PROCESSES
-        if name in only and not (name == KAFKA and given) and _is_installed(name)
-    ]
+    names = [name for name in PROCESSES if name in only and not (name == KAFKA and given)]
     specs = []
     for name in names:
         spec = _spec(name, home, ports, base, report)
@@ -200,14 +195,6 @@ def _kafka(
         after=ready_with_topics,
         ready_within_s=600.0,
         stop_within_s=20.0,
-    )
-
-
-def _is_installed(name: str) -> bool:
-    return (
-        name == KAFKA
-        or find_spec(f"{MODULES[name]}") is not None
-        and (name in SANDBOXES or find_spec(f"{MODULES[name]}.__main__") is not None)
     )
 
 
