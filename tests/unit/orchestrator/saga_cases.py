@@ -1,12 +1,12 @@
 """Five sagas, each stated once more as a table of whole messages, by hand and without the engine.
 
-The tests compare what `decide` sends with what follows from these tables by the rules in
-`expected_*`: forward position by position, back in reverse. Nothing here is derived from a plan.
+The tests compare what `decide` sends with what follows from these tables by the rules of
+`saga_walks`: forward position by position, back in reverse. Nothing here is derived from a plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -115,48 +115,6 @@ class Case:
 
     def place_of(self, step: str) -> int:
         return next(i for i, p in enumerate(self.positions) if step in {row.step for row in p})
-
-
-def expected_forward(case: Case, upto: int) -> list[object]:
-    """The commands of all positions before `upto`."""
-    return [row.do for position in case.positions[:upto] for row in position]
-
-
-def expected_back(case: Case, effective: set[str], below: int) -> list[object]:
-    """The undos of the effective steps among the positions before `below`, last one first."""
-    return [
-        row.undo
-        for position in reversed(case.positions[:below])
-        for row in position
-        if row.step in effective
-    ]
-
-
-def answer_upto(run: Run[object], case: Case, upto: int) -> None:
-    """Yes to everything before the position `upto`."""
-    for position in case.positions[:upto]:
-        for row in position:
-            run.receive(row.yes)
-
-
-def answer_undos(run: Run[object], case: Case) -> None:
-    """Every undo that was sent is answered, until no more are sent."""
-    pending = [row for row in reversed(case.rows) if row.undo is not None]
-    for row in pending:
-        if any(row.undo is sent or row.undo == sent for sent in run.commands()):
-            run.receive(row.undone)
-
-
-def every_step() -> Iterator[tuple[Case, Row]]:
-    for case in CASES:
-        for row in case.rows:
-            yield case, row
-
-
-def step_id(value: object) -> str:
-    if isinstance(value, Case):
-        return value.name
-    return value.step if isinstance(value, Row) else str(value)
 
 
 def _cancelled(reason: str, detail: str) -> object:

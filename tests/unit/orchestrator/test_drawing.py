@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from saga_cases import CASES, SHIPMENT_STEP, STOCK_STEP, Case, step_id
+from saga_cases import CASES, SHIPMENT_STEP, STOCK_STEP, Case
+from saga_walks import step_id
 
 from orchestrator.engine.decide import decide
 from orchestrator.engine.draw import mermaid, mermaid_tables, terminal

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import pytest
-from saga_cases import CASES, CUSTOMER, ORDER, Case, Row, answer_undos, step_id
+from saga_cases import CASES, CUSTOMER, ORDER, Case, Row
+from saga_walks import answer_undos, step_id
 
 from orchestrator.engine.machine import Phase
 from orchestrator.saga import Compensatable, Duration, Outcome, Parallel, Pivot, Saga, minutes
