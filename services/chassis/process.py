@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -55,6 +56,7 @@ from services.chassis.transaction import Setting
 _log = logging.getLogger(__name__)
 Place = Callable[[str], int]
 FAILED, UNUSABLE = 1, 2
+_GC_THRESHOLDS = (100_000, 50, 50)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,10 @@ def run(program: Program[S]) -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(UNUSABLE) from error
     configure(settings)
+    # A batch makes tens of thousands of objects that live for milliseconds and form no cycles:
+    # with Python's defaults a sixth of the time went into looking for some.
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         code = asyncio.run(Process(program, settings).run())
     except StoreError as error:
