@@ -146,9 +146,17 @@ class Shell:
             return (yield from self._replied(state, message, cause, now_us))
         return effects[0] if len(effects) == 1 else _together(effects)
 
-    def again(self, state: _State, item: Arrived, now_us: int) -> Effect:
-        del state, item, now_us
-        return Effect("duplicate")
+    def again(self, state: _State, item: Arrived, now_us: int) -> Plan[Effect]:
+        """A reply is decided on even when it was heard before.
+
+        A first copy may have been refused, as `restored` or `not_sent`, and be what counts now;
+        `decide` names true repetitions itself.
+        """
+        message = item.message
+        if not message.operation_id:
+            return Effect("duplicate")
+        cause = _Cause(message.id, message.source, message.type, "event", message.traceparent)
+        return (yield from self._replied(state, message, cause, now_us))
 
     def write(self, state: _State, now_us: int) -> Plan[None]:
         del now_us

@@ -131,7 +131,7 @@ class Application(Protocol[S]):
     def apply(self, state: S, item: Item, now_us: int) -> Plan[Effect]:
         """One item, in memory. It changes `state` as its last act, or raises before."""
 
-    def again(self, state: S, item: Arrived, now_us: int) -> Effect:
+    def again(self, state: S, item: Arrived, now_us: int) -> Plan[Effect]:
         """An item that the inbox knows already: say again what was said."""
 
     def write(self, state: S, now_us: int) -> Plan[None]:

@@ -225,7 +225,7 @@ class Transaction(Generic[S]):
                 self._respond(item, None)
                 return
             if self._inbox.knows(key, item.message):
-                effect = self._application.again(state, item, self._batch.now_us)
+                effect = yield from self._application.again(state, item, self._batch.now_us)
                 self._keep(key, item, effect)
                 return
         if isinstance(item, Fired) and self._needless(key, item):
