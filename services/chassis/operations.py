@@ -67,9 +67,9 @@ class Operation(NamedTuple):
             return self._replace(
                 status=Status.UNDONE, undo_reply=packed, call=None, undo_waits=None
             )
-        status = self.status
-        if status is not Status.UNDONE:
-            status = Status.REFUSED if refused else Status.DONE
+        if self.status in (Status.UNDONE, Status.UNDO_CALLING):
+            return self._replace(reply=packed)  # overtaken: the undo has the say
+        status = Status.REFUSED if refused else Status.DONE
         return self._replace(status=status, reply=packed, call=None)
 
 
@@ -112,6 +112,12 @@ class Operations:
     def put(self, operation: Operation) -> None:
         self._known[operation.place] = operation
         self._changed.add(operation.place)
+
+    def mark(self) -> tuple[dict[Place, Operation], set[Place]]:
+        return dict(self._known), set(self._changed)
+
+    def back_to(self, mark: tuple[dict[Place, Operation], set[Place]]) -> None:
+        self._known, self._changed = mark
 
     def begin(self, begun: Begun) -> bool:
         """A reactor's call, unless the same one was begun before."""

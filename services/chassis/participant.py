@@ -105,9 +105,10 @@ class Participant:
             return (yield from self._reacted(state, handler, item, rows, now_us))
         return self._commanded(state, handler, item.message, rows, now_us)
 
-    def again(self, state: State, item: Arrived, now_us: int) -> Effect:
+    def again(self, state: State, item: Arrived, now_us: int) -> Plan[Effect]:
         """A command known to the inbox is answered from its operation, whatever that is now."""
         del now_us
+        yield from ()
         handler, _ = self._subject(item)
         if handler is None or not item.message.operation_id:
             return Effect("duplicate")
@@ -163,7 +164,7 @@ class Participant:
         undo = handler.undoes is not None
         if self._known(operation, undo=undo):
             return self._said_before(state, operation, message, undo=undo)
-        if not undo and operation.status is Status.UNDONE:
+        if not undo and operation.status in (Status.UNDONE, Status.UNDO_CALLING):
             answer = Answer(Overtaken(message.key), refusal=True)
             return self._answer(state, operation, message, answer, undo=False, now_us=now_us)
         if undo and operation.status is Status.CALLING:
@@ -215,13 +216,18 @@ class Participant:
             state.operations.put(operation.settled())
             return effect
         answer = _answer_of(handler.record(command.body, *rows, result), handler.record)
-        effect = self._answer(
-            state, operation, command, answer, undo=begun.what == "undo", now_us=now_us
-        )
-        waiting = operation.undo_waits
-        if waiting is None or begun.what == "undo":
-            return effect
-        undone = yield from self._run_waiting(state, waiting, now_us)
+        waiting, undo = operation.undo_waits, begun.what == "undo"
+        if waiting is None or undo:
+            return self._answer(state, operation, command, answer, undo=undo, now_us=now_us)
+        marks = state.rows.mark(), state.operations.mark()
+        try:
+            effect = self._answer(state, operation, command, answer, undo=False, now_us=now_us)
+            undone = yield from self._run_waiting(state, waiting, now_us)
+        except Exception:
+            # The do is recorded together with the undo that waits for it, or not at all.
+            state.rows.back_to(marks[0])
+            state.operations.back_to(marks[1])
+            raise
         return Effect("applied", (*effect.out, *undone.out), calls=undone.calls)
 
     def _run_waiting(self, state: State, packed: bytes, now_us: int) -> Plan[Effect]:

@@ -102,6 +102,13 @@ class Working:
         for row in rows:
             self._sheets[type(row)].put(row)
 
+    def mark(self) -> list[tuple[dict[str, object], set[str]]]:
+        return [(dict(sheet.rows), set(sheet.changed)) for sheet in self._sheets.values()]
+
+    def back_to(self, mark: Sequence[tuple[dict[str, object], set[str]]]) -> None:
+        for sheet, (rows, changed) in zip(self._sheets.values(), mark, strict=True):
+            sheet.rows, sheet.changed = rows, changed
+
     def write(self) -> Plan[None]:
         for sheet in self._sheets.values():
             yield from sheet.write()

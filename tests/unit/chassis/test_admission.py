@@ -175,7 +175,9 @@ def orchestrator() -> Member[object]:
     return Member("orchestrator", shell, kafka, HandClock(), store)  # type: ignore[arg-type]
 
 
-TOTAL = "OrderPlaced: Value error, total of lines and charges is outside 0..1_000_000_000 minor units"
+TOTAL = (
+    "OrderPlaced: Value error, total of lines and charges is outside 0..1_000_000_000 minor units"
+)
 SHOP = Maker("shop", CODEC, CATALOGUE)
 
 
