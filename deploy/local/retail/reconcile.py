@@ -47,14 +47,6 @@ class Payments:
     voided_minor: int = 0
     refunded_minor: int = 0
 
-    def since(self, before: Payments) -> Payments:
-        return Payments(
-            self.authorised_minor - before.authorised_minor,
-            self.captured_minor - before.captured_minor,
-            self.voided_minor - before.voided_minor,
-            self.refunded_minor - before.refunded_minor,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Stock:
@@ -64,14 +56,6 @@ class Stock:
     on_hand: int = 0
     reserved: int = 0
     gone: int = 0
-
-    def since(self, before: Stock) -> Stock:
-        return Stock(
-            self.received - before.received,
-            self.on_hand - before.on_hand,
-            self.reserved - before.reserved,
-            self.gone - before.gone,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +80,25 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What the same stack was given beside this import: other deliveries, other fulfilled orders.
+
+    Services report totals since they began, so this stands on the other side of each.
+    """
+
+    delivered_units: int = 0
+    fulfilled_units: int = 0
+    fulfilled_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
-    """The result: outcomes of any orders, and totals since before the import."""
+    """The result: outcomes of any orders, and the totals of the stack."""
 
     outcomes: Sequence[Outcome]
     payments: Payments
     stock: Stock
+    elsewhere: Elsewhere = Elsewhere()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +152,10 @@ def reconcile(given: Given, observed: Observed) -> Reconciliation:
 
 
 def _identities(given: Given, ours: Sequence[Outcome], observed: Observed) -> tuple[Identity, ...]:
-    payments, stock = observed.payments, observed.stock
+    payments, stock, elsewhere = observed.payments, observed.stock, observed.elsewhere
     ended = [outcome for outcome in ours if outcome.ending is not Ending.OPEN]
     fulfilled = [outcome for outcome in ours if outcome.ending is Ending.FULFILLED]
+    captured_minor = sum(outcome.amount_minor for outcome in fulfilled)
     worth_minor = sum(given.orders[outcome.order_id].amount_minor for outcome in fulfilled)
     sold = sum(
         line.quantity for outcome in fulfilled for line in given.orders[outcome.order_id].lines
@@ -170,17 +168,18 @@ def _identities(given: Given, ours: Sequence[Outcome], observed: Observed) -> tu
                  len(given.orders), len(ended), Unit.ORDERS),
         Identity("orders with an outcome = outcomes (none has two)",
                  len({outcome.order_id for outcome in ended}), len(ended), Unit.ORDERS),
-        Identity("stock received = stock delivered by the import",
-                 stock.received, given.stock_units, Unit.UNITS),
+        Identity("stock received = stock delivered",
+                 stock.received, given.stock_units + elsewhere.delivered_units, Unit.UNITS),
         Identity("received - gone = on hand",
                  stock.received - stock.gone, stock.on_hand, Unit.UNITS),
         Identity("still reserved = 0", stock.reserved, 0, Unit.UNITS),
-        Identity("gone = units of the fulfilled orders", stock.gone, sold, Unit.UNITS),
+        Identity("gone = units of the fulfilled orders",
+                 stock.gone, sold + elsewhere.fulfilled_units, Unit.UNITS),
         Identity("captured = sum of the fulfilled orders in the file",
-                 payments.captured_minor, worth_minor, Unit.MONEY),
+                 payments.captured_minor, worth_minor + elsewhere.fulfilled_minor, Unit.MONEY),
         Identity("captured = sum of the outcomes' amounts",
                  payments.captured_minor,
-                 sum(outcome.amount_minor for outcome in fulfilled), Unit.MONEY),
+                 captured_minor + elsewhere.fulfilled_minor, Unit.MONEY),
         Identity("authorised = captured + voided",
                  payments.authorised_minor,
                  payments.captured_minor + payments.voided_minor, Unit.MONEY),
