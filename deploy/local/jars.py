@@ -3,7 +3,8 @@
 Every jar is fetched by its own coordinate into a place of its own, checked, and only then moved
 into the folder, so that an interrupted run goes on where it stopped and a half-written file is
 never taken for a jar. Invariant: whoever gets a class path from here gets the locked bytes.
-Where jars come from is jgo's business: the user's Maven cache first, then his repositories.
+Where jars come from is jgo's business: the user's Maven cache first, then their repositories.
+`python -m deploy.local.jars` fetches them ahead of the first start.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .faults import FetchFailed, HomeUnusable, JarMismatch
+from .faults import FetchFailed, HomeUnusable, JarMismatch, LocalFault
 
 LOCK: Final = Path(__file__).with_name("jars.lock")
 FETCHES_AT_ONCE: Final = 4
 MB: Final = 1_000_000
+TOLD_EVERY: Final = 10
 
 Fetch = Callable[["Jar", Path], Path]
 Report = Callable[[str], None]
@@ -104,11 +107,12 @@ def _complete(lock: Lock, folder: Path, fetch: Fetch, report: Report) -> None:
         f"to run a real broker on this machine (kept in {folder})"
     )
     with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-        running = {pool.submit(_fetch_one, jar, folder, fetch): jar for jar in wanted}
+        running = [pool.submit(_fetch_one, jar, folder, fetch) for jar in wanted]
         try:
             for count, done in enumerate(as_completed(running), start=1):
                 done.result()
-                report(f"  {count}/{len(wanted)} {running[done].file}")
+                if count % TOLD_EVERY == 0 or count == len(wanted):
+                    report(f"  {count} of {len(wanted)} fetched and checked")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -205,3 +209,16 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 def _one_line(error: BaseException) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def main() -> int:
+    try:
+        class_path(report=lambda line: print(line, file=sys.stderr))
+    except LocalFault as fault:
+        print(f"✖ {fault.what}\n  → {fault.mend}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
