@@ -121,7 +121,7 @@ class Process(Generic[S]):
 
     def __init__(self, program: Program[S], settings: Settings) -> None:
         self._program, self._settings = program, settings
-        self._clock = SystemClock()
+        self._clock = SystemClock(settings.clock_offset_s)
         self._stopped = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], str] = {}
 

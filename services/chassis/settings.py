@@ -139,6 +139,11 @@ class Settings(BaseModel):
     journal_days: int = Field(
         365, ge=1, description="how long the journal of what has ended is kept"
     )
+    clock_offset_s: int = Field(
+        0,
+        description="shifts what this process takes for now; for rehearsing outages, never in"
+        " production",
+    )
 
     @classmethod
     def read(
