@@ -147,6 +147,7 @@ class Applied:
     responses: list[object] = field(default_factory=list)
     results: dict[tuple[str, str, str], int] = field(default_factory=dict)
     dead: dict[tuple[str, str], int] = field(default_factory=dict)
+    misplaced: dict[str, int] = field(default_factory=dict)  # by topic: not on its key's partition
     errors: list[tuple[str, Exception]] = field(default_factory=list)
     facts: list[object] = field(default_factory=list)
     fired: int = 0

@@ -310,7 +310,10 @@ class Transaction(Generic[S]):
 
     def _count(self, item: Item, result: str) -> None:
         if isinstance(item, Arrived):
-            self._tally((item.message.topic, item.message.type, result))
+            topic = item.message.topic
+            self._tally((topic, item.message.type, result))
+            if item.record.partition != self._setting.place(item.key):
+                self._applied.misplaced[topic] = self._applied.misplaced.get(topic, 0) + 1
         elif isinstance(item, Fired):
             self._applied.fired += 1
 
