@@ -173,7 +173,12 @@ class Shell:
         stimulus = Replied(
             message.body, message.type, message.causation_id, message.operation_id, message.source
         )
-        return (yield from self._decide(state, saga, saga_id, stimulus, cause, now_us))
+        effect = yield from self._decide(state, saga, saga_id, stimulus, cause, now_us)
+        if state.sagas.find(saga_id) is None:
+            # No journal would show it: the dead letter is where somebody can see it.
+            unknown = Refused("unknown_saga", f"{saga_id} was never started here", "handle")
+            return effect._replace(dead=unknown)
+        return effect
 
     def _of(self, state: _State, saga_id: str) -> Saga[object] | None:
         held = state.sagas.find(saga_id)

@@ -44,6 +44,7 @@ REASONS = (
     "too_large",
     "type_not_allowed",
     "undecodable",
+    "unknown_saga",
     "unknown_schema",
     "wrong_command",
     "wrong_type",
@@ -118,6 +119,8 @@ class Surface:
             metrics.dead_letter(topic, reason, n)
             if reason in _VIOLATIONS:
                 metrics.contract_violation("", _VIOLATIONS[reason])
+        for topic, n in applied.misplaced.items():
+            metrics.misplaced(topic, n)
         if self._counting is not None and applied.facts:
             self._counting.count(applied.facts)
 
