@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from orchestrator.engine.instance import Step, state_of
+from orchestrator.engine.instance import Cancellation, Step, state_of
 from orchestrator.engine.machine import TERMINAL, Kind, Phase, Status
 from orchestrator.engine.plan import Ask
 from orchestrator.operate.database import Found
@@ -69,7 +69,7 @@ class SagaView:
     started_us: int
     updated_us: int
     steps: tuple[Step, ...]
-    cancellations: tuple[Mapping[str, object], ...]
+    cancellations: tuple[Cancellation, ...]
     timers: Mapping[str, int | None]
     parked: Parked | None
     waiting: tuple[Waiting, ...]
@@ -169,7 +169,9 @@ class Views:
             started_us=_int(row["started_us"]),
             updated_us=_int(row["updated_us"]),
             steps=steps,
-            cancellations=tuple(orjson.loads(str(row["cancellations"]))),
+            cancellations=tuple(
+                Cancellation(*each) for each in orjson.loads(str(row["cancellations"]))
+            ),
             timers=timers,
             parked=_parked(row),
             waiting=waiting,
@@ -191,6 +193,7 @@ def _steps(column: str, saga: Saga[object] | None) -> tuple[Step, ...]:
             kept["name"],
             Status(kept["status"]),
             **{name: kept[name] for name in _NUMBERS if name in kept},
+            forgotten=Kind(kept["forgotten"]) if "forgotten" in kept else None,
         )
         for kept in orjson.loads(column)
     }

@@ -7,10 +7,10 @@ ages whole seconds. No payload and no personal data is ever shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TypeAlias
 
 from orchestrator.engine.instance import Step
-from orchestrator.engine.machine import Kind
 from orchestrator.operate.database import Found
 from orchestrator.operate.reading import OpenCount, Stuck
 from orchestrator.operate.sagas import SagaView, Views, Waiting
@@ -66,7 +66,7 @@ def of_whole_saga(saga: SagaView, views: Views, now_us: int) -> Shape:
         "attentions": saga.attentions,
         "waiting": [_of_waiting(each, now_us) for each in saga.waiting],
         "steps": [_of_step(step, views.kind_of(saga, step.name)) for step in saga.steps],
-        "cancellations": [dict(each) for each in saga.cancellations],
+        "cancellations": [asdict(each) for each in saga.cancellations],
         "timers": [
             {"name": name, "due": _when(due_us)} for name, due_us in sorted(saga.timers.items())
         ],
@@ -168,7 +168,7 @@ def _of_step(step: Step, kind: str) -> Shape:
         "do_tries": step.do_tries,
         "undo_tries": step.undo_tries,
         "since": _when(step.since_us or None),
-        "forgotten": step.forgotten.value if isinstance(step.forgotten, Kind) else None,
+        "forgotten": None if step.forgotten is None else step.forgotten.value,
     }
 
 

@@ -1,0 +1,131 @@
+"""Interfaces served for verbs that are typed: a loop in a thread, real sockets on loopback.
+
+The console's routes stand over a database that the real shell wrote (`orchestra`); a service's
+stand over its real handlers and rows. `typed` is a person at the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Self, TypeVar
+
+import pytest
+from orchestra import Orchestra, orchestra
+from starlette.routing import BaseRoute
+
+from orchestrator.operate.api import routes
+from orchestrator.operate.cli import main
+from orchestrator.operate.database import Database
+from orchestrator.operate.pictures import draw
+from orchestrator.operate.reading import Reading
+from orchestrator.operate.sagas import Views
+from orchestrator.sagas import SAGAS
+from services.chassis.api import secured
+from services.chassis.health import serving
+
+T = TypeVar("T")
+ASKED_AFTER_S = 0.4
+TOKEN = "open-sesame"
+
+
+class Stage:
+    """Everything it serves ends with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever)
+        self._opened = AsyncExitStack()
+        self._folder = folder
+        self._token_file = folder / "given-token"
+        self._token_file.write_text(TOKEN)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.run(self._opened.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[object, object, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def begin(self, work: Coroutine[object, object, T]) -> Future[T]:
+        """Goes on while verbs are typed; its result is to be asked for."""
+        return asyncio.run_coroutine_threadsafe(_soon(work), self._loop)
+
+    def serve(self, given: Sequence[BaseRoute]) -> str:
+        """The URL at which these routes ask for TOKEN."""
+        port = free_port()
+        app = secured(given, token_file=self._token_file)
+        self.run(self._opened.enter_async_context(serving(app, "127.0.0.1", port)))
+        return f"http://127.0.0.1:{port}"
+
+    def console(self) -> tuple[Orchestra, str]:
+        """An orchestrator that nothing has happened to yet, and the console that reads it."""
+        path = self._folder / "orchestrator.db"
+        playing = self.run(self._opened.enter_async_context(orchestra(path)))
+        database = self.run(self._opened.enter_async_context(Database(path)))
+        reading = Reading(database, Views(SAGAS), Hands(playing))
+        return playing, self.serve(routes(reading, draw))
+
+
+async def _soon(work: Coroutine[object, object, T]) -> T:
+    """After whoever waits has asked at least once."""
+    await asyncio.sleep(ASKED_AFTER_S)
+    return await work
+
+
+class Hands:
+    """The clock that the orchestra's is."""
+
+    def __init__(self, playing: Orchestra) -> None:
+        self._playing = playing
+
+    def now_us(self) -> int:
+        return self._playing.now_us
+
+    def monotonic_s(self) -> float:
+        return self._playing.now_us / 1_000_000
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+class Terminal:
+    """Types verbs; nothing of it is a terminal, so what comes is what a pipe gets."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def type(self, *words: str) -> Said:
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        said = self._capsys.readouterr()
+        return Said(int(end.value.code or 0), said.out, said.err)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
