@@ -60,8 +60,14 @@ def test_sagas_are_counted_by_what_their_definition_names(meters: Meters) -> Non
     sagas.moved("fulfilment", ("awaiting_stock", "completed"), "event")
     moved = {"from_state": "awaiting_stock", "to_state": "completed", "trigger": "event"}
     assert value(meters, "saga_transitions_total", saga="fulfilment", **moved) == 1
-    openmetrics, _ = meters.render("application/openmetrics-text")
-    assert b'# {saga_id="fulfilment:order-1"}' in openmetrics
+    openmetrics = meters.render("application/openmetrics-text")[0].decode()
+    marked = [
+        line for line in openmetrics.splitlines() if '# {saga_id="fulfilment:order-1"}' in line
+    ]
+    assert [line.partition("_bucket")[0] for line in marked] == [
+        "saga_duration_seconds",
+        "saga_state_duration_seconds",
+    ]
 
 
 def test_the_catalogue_goes_on_by_the_same_rules() -> None:
