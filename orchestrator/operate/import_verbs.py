@@ -19,7 +19,11 @@ from orchestrator.operate.output import Form, Output
 
 if TYPE_CHECKING:
     from deploy.local.retail.importing import Prepared
-    from deploy.local.retail.publish import Progress
+    from deploy.local.retail.observe import Places
+    from deploy.local.retail.publish import Pace, Progress
+    from deploy.local.retail.result import Result
+
+PAGE_CHARACTERS = 110
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +49,9 @@ def import_(
         float | None,
         typer.Option(min=0.001, help="Keep the times between orders, this much faster."),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for every outcome; print the reconciled result.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and judge the file, publish nothing.")
     ] = False,
@@ -55,64 +62,108 @@ def import_(
     file. Importing the same again changes nothing: it says the same under the same ids.
     """
     from deploy.local.home import Home  # noqa: PLC0415  keeps `--help` quick
-    from deploy.local.retail.importing import (  # noqa: PLC0415
-        StockNotTaken,
-        deliver,
-        prepare,
-    )
+    from deploy.local.retail.importing import prepare  # noqa: PLC0415
+    from deploy.local.retail.observe import places  # noqa: PLC0415
     from deploy.local.retail.publish import Pace  # noqa: PLC0415
     from deploy.local.retail.reading import SHIPPED_MONTH  # noqa: PLC0415
 
     output: Output = context.obj
-    with faults_told(output):
+    home = Home.from_environment(os.environ)
+    with faults_told(output), _waits_told(output):
         bootstrap = "" if dry_run else kafka_of_this_shell()
-        home = Home.from_environment(os.environ)
+        at = places(home) if wait and not dry_run else None
         prepared = prepare(
             file or SHIPPED_MONTH, home, day=day.date() if day else None, limit=limit
         )
+        result = None
         if not dry_run:
             with _progress(output) as tell:
-                try:
-                    asyncio.run(deliver(prepared, bootstrap, pace=Pace(rate, speed), progress=tell))
-                except StockNotTaken as fault:
-                    output.fail(fault.what, fault.mend)
-                    raise typer.Exit(Exit.TIMEOUT) from fault
-    _print(output, prepared, published=not dry_run)
+                result = asyncio.run(_run(prepared, bootstrap, Pace(rate, speed), at, tell))
+    if result is None:
+        _print(output, prepared, published=not dry_run)
+        return
+    _print_result(output, prepared, result)
+    raise typer.Exit(Exit.DONE if result.reconciliation.holds else Exit.FAILURE)
 
 
-def _print(output: Output, prepared: Prepared, *, published: bool) -> None:
-    from deploy.local.retail.report import counted, pounds  # noqa: PLC0415
+async def _run(
+    prepared: Prepared,
+    bootstrap: str,
+    pace: Pace,
+    at: Places | None,
+    tell: Callable[[Progress], None],
+) -> Result | None:
+    from deploy.local.retail.importing import deliver  # noqa: PLC0415
+    from deploy.local.retail.result import result_of  # noqa: PLC0415
 
+    await deliver(prepared, bootstrap, pace=pace, progress=tell)
+    return None if at is None else await result_of(prepared, at, progress=tell)
+
+
+@contextmanager
+def _waits_told(output: Output) -> Iterator[None]:
+    """What was waited for did not come: an exit code of its own."""
+    from deploy.local.retail.importing import StockNotTaken  # noqa: PLC0415
+    from deploy.local.retail.observe import OutcomesMissing  # noqa: PLC0415
+
+    try:
+        yield
+    except (StockNotTaken, OutcomesMissing) as fault:
+        output.fail(fault.what, fault.mend)
+        raise typer.Exit(Exit.TIMEOUT) from fault
+
+
+def _facts(prepared: Prepared, *, published: bool) -> dict[str, object]:
     judged, planned = prepared.judged, prepared.planned
-    rejected = judged.rejected_by_reason()
-    amount_minor = sum(order.amount_minor for order in planned.orders)
-    whole = {
+    return {
         "rows_read": judged.rows_read,
         "rows_imported": judged.rows_imported,
-        "rejected": dict(rejected.most_common()),
+        "rejected": dict(judged.rejected_by_reason().most_common()),
         "rejects_file": str(prepared.rejects_file),
         "orders": len(planned.orders),
-        "amount_minor": amount_minor,
+        "amount_minor": sum(order.amount_minor for order in planned.orders),
         "customers": planned.customers,
         "products": planned.products,
         "stock_units": planned.stock_units,
         "published": published,
     }
+
+
+def _print(output: Output, prepared: Prepared, *, published: bool) -> None:
+    from deploy.local.retail.report import counted, pounds  # noqa: PLC0415
+
     if output.form is not Form.TABLE:
-        output.one(whole)
+        output.one(_facts(prepared, published=published))
         return
+    judged, planned = prepared.judged, prepared.planned
+    rejected = judged.rejected_by_reason().most_common()
     rows = [("read", judged.rows_read), ("imported", judged.rows_imported)]
-    rows += [(f"rejected: {reason}", count) for reason, count in rejected.most_common()]
+    rows += [(f"rejected: {reason}", count) for reason, count in rejected]
     output.rows(("rows", "count"), [{"rows": name, "count": count} for name, count in rows])
     verb = "published" if published else "would publish"
     output.say(
         f"\n{verb} {counted(planned.stock_units, 'unit')} of "
         f"{counted(planned.products, 'product')}, {counted(planned.customers, 'customer')} "
-        f"and {counted(len(planned.orders), 'order')} for {pounds(amount_minor)}\n"
+        f"and {counted(len(planned.orders), 'order')} for "
+        f"{pounds(sum(order.amount_minor for order in planned.orders))}\n"
         f"rejected rows, line by line: {prepared.rejects_file}"
     )
     if published:
         output.say("next: baton outcomes tail -f · baton sagas list · baton sagas stuck")
+
+
+def _print_result(output: Output, prepared: Prepared, result: Result) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.local.retail.result import as_json, rendered  # noqa: PLC0415
+
+    if output.form is Form.TABLE:
+        plain = not output.color or "NO_COLOR" in os.environ
+        width = None if sys.stdout.isatty() else PAGE_CHARACTERS
+        Console(no_color=plain, highlight=False, width=width).print(rendered(result))
+        output.say(f"\nrejected rows, line by line: {prepared.rejects_file}")
+    else:
+        output.one({**_facts(prepared, published=True), **as_json(result)})
 
 
 @contextmanager
@@ -129,6 +180,7 @@ def _progress(output: Output) -> Iterator[Callable[[Progress], None]]:
         "stock": "opening stock published",
         "waiting": "inventory takes it in",
         "orders": "orders published",
+        "outcomes": "outcomes",
     }
     with rich.Progress(*columns, rich.TimeElapsedColumn(), console=output.stderr()) as bar:
         tasks: dict[str, rich.TaskID] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
 
 from rich.console import Group, RenderableType
@@ -67,6 +67,26 @@ async def result_of(
         return Result(given, reconciliation, None)
     lines = await story_of(at, told.order_id)
     return Result(given, reconciliation, Story(given.orders[told.order_id], told, lines))
+
+
+def as_json(result: Result) -> dict[str, object]:
+    """The same for programs: amounts in minor units, times in ISO 8601."""
+    found = result.reconciliation
+    told = result.story
+    return {
+        "outcomes": [asdict(row) for row in found.endings],
+        "payments": asdict(found.payments),
+        "stock": asdict(found.stock),
+        "identities": [{**asdict(each), "holds": each.holds} for each in found.identities],
+        "holds": found.holds,
+        "story": None
+        if told is None
+        else {
+            "order_id": told.order.order_id,
+            "reason": told.outcome.reason,
+            "lines": [{**asdict(line), "at": line.at.isoformat()} for line in told.lines],
+        },
+    }
 
 
 def rendered(result: Result) -> RenderableType:
