@@ -97,15 +97,24 @@ def show_stock(output: Output, sku: str, *, url: str) -> None:
 
 def register(output: Output, customer_id: str, *, name: str, email: str, country: str) -> None:
     with _checked():
-        event = CustomerRegistered(customer_id, name, email, country, datetime.now(UTC))
+        event = CustomerRegistered(
+            customer_id=customer_id,
+            name=name,
+            email=email,
+            country=country,
+            registered_at=datetime.now(UTC),
+        )
     _publish(output, event)
     output.say(f"next: baton sagas wait onboarding:{customer_id}")
 
 
 def receive(output: Output, items: Sequence[str], *, delivery_id: str) -> None:
     with _checked():
-        arrived = tuple(_item(each) for each in items)
-        event = GoodsReceived(delivery_id or new_id(), arrived, datetime.now(UTC))
+        event = GoodsReceived(
+            delivery_id=delivery_id or new_id(),
+            items=tuple(_item(each) for each in items),
+            received_at=datetime.now(UTC),
+        )
     _publish(output, event)
     output.say("next: baton stock show")
 
@@ -170,7 +179,7 @@ def _line(text: str) -> Json:
 
 def _item(text: str) -> Item:
     sku, quantity = _parts(text, 2, _ITEM)
-    return Item(sku, _whole(quantity, text, _ITEM))
+    return Item(sku=sku, quantity=_whole(quantity, text, _ITEM))
 
 
 def _parts(text: str, count: int, how: str) -> list[str]:

@@ -102,6 +102,7 @@ class Output:
             stderr=to_stderr,
             no_color=plain,
             soft_wrap=to_stderr,
+            emoji=False,  # `cup:one:300` is an order's line, not a picture
             width=WIDTH_PIPED if piped else None,
         )
 
