@@ -20,7 +20,6 @@ from services.chassis.gateways import Gateways
 from services.chassis.items import (
     Application,
     Applied,
-    Arrived,
     Item,
     Request,
     Returned,
@@ -31,7 +30,8 @@ from services.chassis.items import (
 from services.chassis.messages import Record, TopicPartition
 from services.chassis.positions import Positions
 from services.chassis.relay import Relay
-from services.chassis.store import Conflict, Constraint, Store, StoreError
+from services.chassis.replay import instead_of, is_single, singles
+from services.chassis.store import Conflict, Plan, Store, StoreError, T, Unavailable
 from services.chassis.transaction import Batch, Setting, Tick, Transaction, arrival
 
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 5.0
@@ -117,6 +117,7 @@ class Intake(Generic[S]):
         if not self._sent:
             self._sent_at_s = self._clock.monotonic_s()
         self._sent.extend(numbers)
+        self._wake.set()
 
     def drop_records(self) -> None:
         """What was read of partitions that are, or may be, another owner's."""
@@ -202,13 +203,10 @@ class Intake(Generic[S]):
                 applied = await self._store.run(
                     lambda: Transaction(batch, self._application, self._setting).plan()
                 )
-            except Constraint as error:
-                await self._one_by_one(batch, waiting, error)
-                return
             except Conflict as error:
                 self._lost(batch, waiting, error)
                 return
-            except StoreError as error:
+            except Unavailable as error:
                 # Nobody's fault: the batch stays whole, and is tried until the store can write.
                 self.unwritable = str(error)
                 _log.error("the database cannot write; trying again", extra={"reason": str(error)})
@@ -217,6 +215,9 @@ class Intake(Generic[S]):
                 if self._positions.generation != generation:
                     self._lost(batch, waiting, error)
                     return
+            except Exception as error:  # noqa: BLE001 - a rule of the schema, or of a column
+                await self._one_by_one(batch, waiting, error)
+                return
             else:
                 self.unwritable = ""
                 self._committed(batch, waiting, applied, started_s)
@@ -243,6 +244,9 @@ class Intake(Generic[S]):
         self._observe(applied, self._clock.monotonic_s() - started_s, len(batch.items))
         if applied.more and batch.redrive:
             self.redrive(batch.redrive)
+        for tick in batch.ticks:
+            if applied.more and tick.fires_max == 1:
+                self._ticks.setdefault(tick.partition, Tick(tick.partition, tick.until_us, 1))
 
     def _lost(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
         """Memory is not what the database says: reload positions, drop what was read."""
@@ -254,54 +258,57 @@ class Intake(Generic[S]):
         self.drop_records()
         self.relay.reload()
 
-    async def _one_by_one(
-        self, batch: Batch, waiting: list[_Waiting], error: Exception
-    ) -> None:
-        """One item broke a rule of the schema: each has its own transaction, that one is parked."""
-        if len(batch.items) + len(batch.ticks) == 1:
-            await self._broken(batch, waiting, error)
+    async def _one_by_one(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
+        """It cannot be written: each item has its own transaction, the one at fault is parked."""
+        if is_single(batch):
+            await self._instead(batch, waiting, error)
             return
-        futures = {id(each.item): each for each in waiting}
-        steps = dict(batch.advances)
-        for item in batch.items:
-            single = Batch(batch.now_us, [item])
-            if isinstance(item, (Arrived, TurnedAway)):
-                place = TopicPartition(item.record.topic, item.record.partition)
-                believed = self._positions.next_of(place)
-                single.advances = {place: (believed, item.record.offset + 1)}
-                steps.pop(place, None)
-            own = futures.get(id(item))
-            await self._commit(single, [own] if own else [])
-            if self._positions.distrusted:
-                return
-        for tick in batch.ticks:
-            await self._commit(Batch(batch.now_us, ticks=[tick]), [])
         self._sent = [*batch.sent, *self._sent]
+        generation = self._positions.generation
+        left = {id(each.item): each for each in waiting}
+        for single in singles(batch, self._positions):
+            own = [left.pop(id(item)) for item in single.items if id(item) in left]
+            await self._commit(single, own)
+            if self._positions.generation != generation:
+                break
+        self._inside.extend(left.values())
 
-    async def _broken(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
-        if not batch.items or not isinstance(batch.items[0], Arrived):
-            for each in waiting:
-                _settle(each.future, error)
-            _log.error("an internal item broke a rule of the schema", exc_info=error)
+    async def _instead(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
+        instead = instead_of(batch, error)
+        if instead is not None:
+            await self._commit(instead, waiting)
             return
-        arrived = batch.items[0]
-        refused = Refused("constraint", str(error), "handle", final=False)
-        batch.items = [TurnedAway(arrived.record, refused, arrived.key)]
-        await self._commit(batch, waiting)
+        _log.error("an item cannot be written, whatever is tried", exc_info=error)
+        if batch.items and isinstance(batch.items[0], TurnedAway):
+            # Not even its dead letter: then it is read again and again, and never gone past.
+            self.unwritable = f"a dead letter cannot be written: {error}"
+            await asyncio.sleep(_BACKOFF_MAX_S)
+            self._lost(batch, waiting, error)
+        for each in waiting:
+            _settle(each.future, error)
 
     async def _commit_guarded(self, record: Record) -> None:
         """After an unclean end: the attempt is written down before the record is looked at."""
         seen: dict[TopicPartition, tuple[int, int]] = {}
         if not self._positions.advance(record, seen):
             return
-        tries = await self._store.run(lambda: self._positions.begin_attempt(record))
+        tries = await self._surely(lambda: self._positions.begin_attempt(record))
         if tries > 3:
             refused = Refused("killed_process", f"{tries - 1} attempts ended the process", "decode")
             item = arrival(record, refused)
         else:
             item = arrival(record, self._setting.admission.admit(record))
         await self._commit(Batch(self._clock.now_us(), [item], seen), [])
-        await self._store.run(lambda: self._positions.forget_attempt(record))
+        await self._surely(lambda: self._positions.forget_attempt(record))
+
+    async def _surely(self, plan: Callable[[], Plan[T]]) -> T:
+        """As often as it takes: the store may be away for a while."""
+        while True:
+            try:
+                return await self._store.run(plan)
+            except StoreError as error:
+                self.unwritable = str(error)
+                await asyncio.sleep(_BACKOFF_MAX_S)
 
 
 def _settle(future: asyncio.Future[object], response: object) -> None:

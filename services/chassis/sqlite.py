@@ -39,6 +39,15 @@ from services.chassis.store import (
 
 T = TypeVar("T")
 _HERE = Path(__file__).parent
+# What a row holds that no column takes: too large, half a character, no SQL type, against a rule.
+_NOT_THE_STORES = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    OverflowError,
+    UnicodeError,
+)
 _LOG_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -124,9 +133,9 @@ def _drive(plan: Callable[[], Plan[T]], connection: sqlite3.Connection) -> T:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-    except sqlite3.IntegrityError as error:
+    except _NOT_THE_STORES as error:
         raise Constraint(str(error)) from error
-    except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+    except sqlite3.Error as error:
         raise Unavailable(f"{type(error).__name__}: {error}") from error
     return result
 

@@ -38,14 +38,20 @@ from services.chassis.store import Plan, Row, Select, StoreError, Write, stateme
 SQL = statements(Path(__file__).parent / "chassis.sql")
 FIRED_MAX = 500
 REDRIVEN_MAX = 500
+PUT_OFF_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Timers of a partition that are due by `until_us`, everything heard until then."""
+    """Timers of a partition that are due by `until_us`, everything heard until then.
+
+    `put_off`: they are not fired but set anew, because firing them cannot be written.
+    """
 
     partition: int
     until_us: int
+    fires_max: int = FIRED_MAX
+    put_off: bool = False
 
 
 @dataclass(slots=True)
@@ -124,8 +130,8 @@ class Transaction(Generic[S]):
         yield from self._write()
 
     def _due(self, tick: Tick) -> Plan[list[Item]]:
-        rows = yield Select(SQL["timers.due"], (tick.partition, tick.until_us, FIRED_MAX))
-        self._applied.more |= len(rows) == FIRED_MAX
+        rows = yield Select(SQL["timers.due"], (tick.partition, tick.until_us, tick.fires_max))
+        self._applied.more |= len(rows) == tick.fires_max
         yield Write(
             SQL["timers.take"], [(row[0], row[2], row[3]) for row in rows], expect=len(rows)
         )
@@ -133,9 +139,9 @@ class Transaction(Generic[S]):
         waiting = {row[0] for row in unsent}
         fired: list[Item] = []
         for key, name, timer, _, interval_us, awaits, message_id in rows:
-            if message_id in waiting:
+            if tick.put_off or message_id in waiting:
                 # A command still unsent is not a try: its time starts again.
-                due_us = self._batch.now_us + int(interval_us or 0)
+                due_us = self._batch.now_us + (int(interval_us or 0) or PUT_OFF_US)
                 self._timers[int(key or 0), str(timer)] = (
                     key,
                     timer,

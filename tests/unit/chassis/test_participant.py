@@ -45,7 +45,7 @@ WORDS = ["".join(letters) for length in range(1, 6) for letters in product("dDur
 
 
 async def never(gateway: object, call: Call, key: str) -> Result:
-    raise AssertionError
+    raise AssertionError((gateway, call, key))
 
 
 def ask(cmd: AuthorisePayment, rows: Mapping[str, Tally]) -> Call | Answer:
@@ -316,7 +316,7 @@ def sent(call: Call, rows: Mapping[str, Tally], result: Result) -> Change:
 
 
 def test_a_call_begun_by_reactors_is_made_once_and_recorded_once() -> None:
-    """Two events and a duplicate ask for the same mail: one call, one record, none after a restart."""
+    """Three events and a duplicate ask for the same mail: one call, one record, none left."""
     handlers = (
         reacts(AuthorisePayment, started, loads=Tally, by=order_id),
         sends("mail", call=never, record=sent, loads=Tally, by=lambda call: (call.body["to"],)),
