@@ -27,7 +27,7 @@ from orchestrator.engine.instance import (
     VerbRequested,
 )
 from orchestrator.engine.machine import Kind, Result
-from orchestrator.engine.store import Sagas
+from orchestrator.engine.store import Cache, Sagas
 from orchestrator.saga import Saga
 from schemas.orchestrator import OperatorVerb
 from services.chassis.admission import Refused
@@ -90,7 +90,7 @@ class Shell:
         self._cancels = _by_event(
             (each.cancelled_by, each) for each in self._latest.values() if each.cancelled_by
         )
-        self._data: dict[int, tuple[str, object]] = {}
+        self._known: Cache = {}
 
     @property
     def definitions(self) -> tuple[Saga[object], ...]:
@@ -99,7 +99,7 @@ class Shell:
     def load(self, items: Sequence[Item], ids: Mapping[str, int], now_us: int) -> Plan[_State]:
         del now_us
         codec = self._maker.codec
-        state = _State(Sagas(self.definition, codec.encode, codec.decode, self._data), ids)
+        state = _State(Sagas(self.definition, codec.encode, codec.decode, self._known), ids)
         yield from state.sagas.load(sorted({ids[item.key] for item in items}))
         return state
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -18,25 +19,40 @@ from orchestrator.engine.machine import Kind, Phase, Status
 from orchestrator.saga import Saga
 from services.chassis.messages import Outgoing
 from services.chassis.packing import pack_reply, unpack_reply
-from services.chassis.store import Plan, Row, Select, Value, Write, statements
+from services.chassis.store import Plan, Row, Select, Write, statements
 
 SQL = statements(Path(__file__).parent / "store.sql")
 MIGRATIONS = Path(__file__).parent / "migrations"
 Definition = Callable[[str, int], Saga[object]]
 _NONE_ASKED = "[]"
-_DATA_CACHED_MAX = 4096
+_CACHED_MAX = 20_000
+_UNTOUCHED = Step("")[1:]
 _STATUSES = {status.value: status for status in Status}
 _STEP_NUMBERS = ("do_tries", "undo_tries", "since_us", "waited_us", "due_us", "remaining_us")
 
 
 @dataclass(slots=True)
 class Held:
-    """One saga as this batch sees it; `row` is 0 and `loaded` None for one that is new."""
+    """One saga as this batch sees it; `row` is 0 and `loaded` None for one that is new.
+
+    `cells` are the data and the changing columns as they stand, or will stand, in the database.
+    """
 
     key: int
     instance: Instance[object]
     row: int = 0
     loaded: Instance[object] | None = None
+    cells: Row = (None,)
+
+
+class Remembered(NamedTuple):
+    """An instance, and the cells that it was read from or written as."""
+
+    cells: Row
+    instance: Instance[object]
+
+
+Cache = dict[int, Remembered]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ class Sagas:
         definition: Definition,
         encode: Callable[[object], bytes],
         decode: Callable[[bytes], object],
-        cache: dict[int, tuple[str, object]],
+        cache: Cache,
     ) -> None:
         self._definition, self._encode, self._decode = definition, encode, decode
         self._cache = cache
@@ -111,9 +127,13 @@ class Sagas:
         old = [self._old(held) for held in self._changed.values() if held.loaded is not None]
         if old:
             yield Write(SQL["sagas.save"], old, expect=len(old))
-        data = [self._data(held) for held in self._changed.values() if _data_moved(held)]
+        data = [(held.row, held.cells[0]) for held in self._changed.values() if _data_moved(held)]
         if data:
             yield Write(SQL["data.put"], data, expect=len(data))
+        if len(self._cache) > _CACHED_MAX:
+            self._cache.clear()
+        for held in self._changed.values():
+            self._cache[held.row] = Remembered(held.cells, held.instance)
         if self._made:
             yield Write(
                 SQL["made.add"],
@@ -136,7 +156,7 @@ class Sagas:
     def _new(self, held: Held) -> Row:
         instance = held.instance
         return (
-            *self._moving(instance),
+            *self._moving(held),
             held.row,
             held.key,
             instance.saga_id,
@@ -146,13 +166,16 @@ class Sagas:
 
     def _old(self, held: Held) -> Row:
         assert held.loaded is not None
-        return (*self._moving(held.instance), held.row, held.loaded.version)
+        return (*self._moving(held), held.row, held.loaded.version)
 
-    def _moving(self, instance: Instance[object]) -> Row:
-        return (
+    def _moving(self, held: Held) -> Row:
+        """The columns that change; remembers them, after the data, as what the row then holds."""
+        instance = held.instance
+        data = self._data(instance) if _data_moved(held) else held.cells[0]
+        moving = (
             instance.phase.value,
             int(instance.paused),
-            orjson.dumps([self._step(step) for step in instance.steps]).decode(),
+            f"[{','.join([self._step(step) for step in instance.steps])}]",
             instance.version,
             instance.start_id,
             instance.start_digest,
@@ -166,9 +189,13 @@ class Sagas:
             instance.started_us,
             instance.updated_us,
         )
+        held.cells = (data, *moving)
+        return moving
 
-    def _step(self, step: Step) -> dict[str, object]:
+    def _step(self, step: Step) -> str:
         """Only what differs from a step whose turn has not come: rows stay small."""
+        if step.status is Status.IDLE and step == (step.name, *_UNTOUCHED):
+            return f'{{"name":"{step.name}","status":"idle"}}'
         kept: dict[str, object] = {"name": step.name, "status": step.status}
         for name in _STEP_NUMBERS:
             value = getattr(step, name)
@@ -178,18 +205,21 @@ class Sagas:
             kept["reply"] = self._encode(step.reply).decode("latin-1")
         if step.forgotten is not None:
             kept["forgotten"] = step.forgotten.value
-        return kept
+        return orjson.dumps(kept).decode()
 
-    def _data(self, held: Held) -> Row:
-        instance = held.instance
+    def _data(self, instance: Instance[object]) -> str | None:
         if instance.data is None:
-            return (held.row, None)
+            return None
         saga = self._definition(instance.definition, instance.definition_version)
-        return (held.row, saga.dump(instance.data).decode())
+        return saga.dump(instance.data).decode()
 
     def _read(self, row: Row) -> Held:
         number, saga_id, name, version, key, data, phase, paused, steps, *rest = row
         at, start_id, digest, asked, reason, detail, attention, attentions, *times = rest
+        known = self._cache.get(int(number or 0))
+        if known is not None and known.cells == row[5:]:
+            # Remembered by the very text it was written as: it cannot be another one.
+            return Held(0, known.instance, int(number or 0), known.instance, known.cells)
         saga = self._definition(str(name), int(version or 0))
         by_name = {each["name"]: self._step_of(each) for each in orjson.loads(str(steps))}
         instance: Instance[object] = Instance(
@@ -200,7 +230,7 @@ class Sagas:
             phase=Phase(str(phase)),
             paused=bool(paused),
             steps=tuple([by_name[each] for each in saga.plan.names]),
-            data=self._load_data(int(number or 0), saga, data),
+            data=None if data is None else saga.load(str(data)),
             version=int(at or 0),
             start_id=str(start_id),
             start_digest=str(digest),
@@ -212,21 +242,7 @@ class Sagas:
             started_us=int(times[0] or 0),
             updated_us=int(times[1] or 0),
         )
-        return Held(0, instance, int(number or 0), instance)
-
-    def _load_data(self, row: int, saga: Saga[object], column: Value) -> object | None:
-        """Decoding is remembered by the very text it came from, so it cannot be stale."""
-        if column is None:
-            return None
-        text = str(column)
-        known = self._cache.get(row)
-        if known is not None and known[0] == text:
-            return known[1]
-        data = saga.load(text)
-        if len(self._cache) >= _DATA_CACHED_MAX:
-            self._cache.clear()
-        self._cache[row] = (text, data)
-        return data
+        return Held(0, instance, int(number or 0), instance, row[5:])
 
     def _step_of(self, kept: dict[str, object]) -> Step:
         values = {**kept, "status": _STATUSES[str(kept["status"])]}
