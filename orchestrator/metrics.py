@@ -40,8 +40,8 @@ OPERATORS = (
     Family("saga_console_streams", "gauge", ("page",), "Open live streams of the console"),
 )  # fmt: skip
 
+EXEMPLAR_FROM_S = 1.0
 OUTCOMES = ("completed", "compensated")
-TRIGGERS = ("event", "timer", "operator")
 REPLIES = ("ok", "rejected", "timeout")
 REASONS = (
     "no_reply", "retries_exhausted", "late_timer", "paused",
@@ -83,7 +83,9 @@ class SagaMetrics:
 
     def stayed(self, saga: str, state: str, seconds: float, saga_id: str) -> None:
         labels = (saga, self._state(saga, state))
-        self._meters.observe("saga_state_duration_seconds", labels, seconds, _exemplar(saga_id))
+        # An exemplar costs more than the observation: only those worth looking at have one.
+        exemplar = _exemplar(saga_id) if seconds >= EXEMPLAR_FROM_S else None
+        self._meters.observe("saga_state_duration_seconds", labels, seconds, exemplar)
 
     def command_sent(self, saga: str, command: str, n: int = 1) -> None:
         self._meters.add("saga_commands_sent_total", (saga, *self._command(saga, command)), n)
