@@ -53,6 +53,27 @@ def publish(
 
     It is checked by its contract first; a refusal names every field that is wrong.
     """
+    output: Output = context.obj
+    message, contract_name = _made(output, type_, file, event_id=event_id, source=source)
+    if not dry_run:
+        with faults_told(output):
+            asyncio.run(_send(kafka_of_this_shell(), message))
+    output.one(
+        {
+            "type": contract_name,
+            "id": message.id,
+            "source": source,
+            "topic": message.topic,
+            "key": message.key,
+            "published": not dry_run,
+        }
+    )
+
+
+def _made(
+    output: Output, type_: str, file: str, *, event_id: str, source: str
+) -> tuple[Outgoing, str]:
+    """The message and its full type; a refusal ends the program with all that is wrong."""
     from orchestrator.operate.outside import (  # noqa: PLC0415  keeps `--help` quick
         EventRefused,
         UnknownType,
@@ -65,13 +86,12 @@ def publish(
     from services.chassis.envelope import Cause, Maker  # noqa: PLC0415
     from services.chassis.ids import new_id  # noqa: PLC0415
 
-    output: Output = context.obj
     catalogue = load_catalogue()
     codec = Codec(catalogue)
+    message_id = event_id or new_id()
     try:
         contract = contract_named(catalogue, type_)
         event = event_from_json(contract, _text(output, file), codec)
-        message_id = event_id or new_id()
         checked_identity(message_id, source)
     except EventRefused as refusal:
         _tell(output, refusal)
@@ -79,19 +99,7 @@ def publish(
         raise typer.Exit(Exit.NOT_FOUND if unknown else Exit.REFUSED) from refusal
     maker = Maker(source, codec, catalogue)
     message = maker.event(event, message_id, time.time_ns() // 1000, Cause())
-    if not dry_run:
-        with faults_told(output):
-            asyncio.run(_send(kafka_of_this_shell(), message))
-    output.one(
-        {
-            "type": contract.full_name,
-            "id": message.id,
-            "source": source,
-            "topic": message.topic,
-            "key": message.key,
-            "published": not dry_run,
-        }
-    )
+    return message, contract.full_name
 
 
 def tail(

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,6 @@ from orchestrator.operate.output import Form, Output
 
 if TYPE_CHECKING:
     from deploy.local.retail.importing import Prepared
-    from deploy.local.retail.observe import Places
     from deploy.local.retail.publish import Pace, Progress
     from deploy.local.retail.result import Result
 
@@ -61,24 +60,17 @@ def import_(
     Every row that is not imported is counted by reason and listed with its line in a rejects
     file. Importing the same again changes nothing: it says the same under the same ids.
     """
-    from deploy.local.home import Home  # noqa: PLC0415  keeps `--help` quick
-    from deploy.local.retail.importing import prepare  # noqa: PLC0415
-    from deploy.local.retail.observe import places  # noqa: PLC0415
-    from deploy.local.retail.publish import Pace  # noqa: PLC0415
-    from deploy.local.retail.reading import SHIPPED_MONTH  # noqa: PLC0415
+    from deploy.local.retail.publish import Pace  # noqa: PLC0415  keeps `--help` quick
 
     output: Output = context.obj
-    home = Home.from_environment(os.environ)
     with faults_told(output), _waits_told(output):
         bootstrap = "" if dry_run else kafka_of_this_shell()
-        at = places(home) if wait and not dry_run else None
-        prepared = prepare(
-            file or SHIPPED_MONTH, home, day=day.date() if day else None, limit=limit
-        )
+        prepared = _prepared(file, day.date() if day else None, limit)
         result = None
         if not dry_run:
             with _progress(output) as tell:
-                result = asyncio.run(_run(prepared, bootstrap, Pace(rate, speed), at, tell))
+                running = _run(prepared, bootstrap, Pace(rate, speed), wait=wait, tell=tell)
+                result = asyncio.run(running)
     if result is None:
         _print(output, prepared, published=not dry_run)
         return
@@ -86,16 +78,30 @@ def import_(
     raise typer.Exit(Exit.DONE if result.reconciliation.holds else Exit.FAILURE)
 
 
+def _prepared(file: Path | None, day: date | None, limit: int | None) -> Prepared:
+    from deploy.local.home import Home  # noqa: PLC0415
+    from deploy.local.retail.importing import prepare  # noqa: PLC0415
+    from deploy.local.retail.reading import SHIPPED_MONTH  # noqa: PLC0415
+
+    home = Home.from_environment(os.environ)
+    return prepare(file or SHIPPED_MONTH, home, day=day, limit=limit)
+
+
 async def _run(
     prepared: Prepared,
     bootstrap: str,
     pace: Pace,
-    at: Places | None,
+    *,
+    wait: bool,
     tell: Callable[[Progress], None],
 ) -> Result | None:
+    """Publishes; with `wait`, the result. That the stack can be asked is known before."""
+    from deploy.local.home import Home  # noqa: PLC0415
     from deploy.local.retail.importing import deliver  # noqa: PLC0415
+    from deploy.local.retail.observe import places  # noqa: PLC0415
     from deploy.local.retail.result import result_of  # noqa: PLC0415
 
+    at = places(Home.from_environment(os.environ)) if wait else None
     await deliver(prepared, bootstrap, pace=pace, progress=tell)
     return None if at is None else await result_of(prepared, at, progress=tell)
 
