@@ -8,6 +8,8 @@ from orchestrator.saga import Saga
 from orchestrator.sagas.fulfilment import FULFILMENT
 from orchestrator.sagas.onboarding import ONBOARDING
 
+__all__ = ["FULFILMENT", "ONBOARDING", "SAGAS"]
+
 SAGAS: tuple[Saga[object], ...] = (
     cast("Saga[object]", FULFILMENT),
     cast("Saga[object]", ONBOARDING),
