@@ -75,11 +75,14 @@ class Console:
     async def _watch(self, reading: Reading) -> None:
         """Looks whether questions can be answered, until it is cancelled."""
         while True:
+            was = self._database.ok
             try:
                 await reading.journal_last()
                 self._database = Check("database", ok=True, reason="readable")
             except Unavailable as fault:
                 self._database = Check("database", ok=False, reason=str(fault))
+            if self._database.ok is not was:
+                _log.info("readiness changed", extra={"reason": self._database.reason})
             self.metrics.heartbeat()
             await asyncio.sleep(_LOOK_AGAIN_S if self._database.ok else _LOOK_AGAIN_S / 10)
 

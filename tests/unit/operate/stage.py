@@ -32,7 +32,6 @@ from services.chassis.api import secured
 from services.chassis.health import serving
 
 T = TypeVar("T")
-ASKED_AFTER_S = 0.4
 TOKEN = "open-sesame"
 
 
@@ -43,6 +42,7 @@ class Stage:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._opened = AsyncExitStack()
+        self._asked = asyncio.Event()
         self._folder = folder
         self._token_file = folder / "given-token"
         self._token_file.write_text(TOKEN)
@@ -66,13 +66,22 @@ class Stage:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def begin(self, work: Coroutine[object, object, T]) -> Future[T]:
-        """Goes on while verbs are typed; its result is to be asked for."""
-        return asyncio.run_coroutine_threadsafe(_soon(work), self._loop)
+        """Begins when an interface has answered next; its result is to be asked for."""
+        self._asked.clear()
+        return asyncio.run_coroutine_threadsafe(self._once_asked(work), self._loop)
+
+    async def _once_asked(self, work: Coroutine[object, object, T]) -> T:
+        await self._asked.wait()
+        return await work
+
+    def _answered(self, route: str, method: str, code: int, seconds: float) -> None:
+        del route, method, code, seconds
+        self._asked.set()
 
     def serve(self, given: Sequence[BaseRoute]) -> str:
         """The URL at which these routes ask for TOKEN."""
         port = free_port()
-        app = secured(given, token_file=self._token_file)
+        app = secured(given, token_file=self._token_file, observe=self._answered)
         self.run(self._opened.enter_async_context(serving(app, "127.0.0.1", port)))
         return f"http://127.0.0.1:{port}"
 
@@ -83,12 +92,6 @@ class Stage:
         database = self.run(self._opened.enter_async_context(Database(path)))
         reading = Reading(database, Views(SAGAS), Hands(playing))
         return playing, self.serve(routes(reading, draw))
-
-
-async def _soon(work: Coroutine[object, object, T]) -> T:
-    """After whoever waits has asked at least once."""
-    await asyncio.sleep(ASKED_AFTER_S)
-    return await work
 
 
 class Hands:
