@@ -48,7 +48,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: outbox.unsent
 SELECT seq, topic, record_key, id, value, headers, attempt FROM outbox
-WHERE sent_us IS NULL AND blocked IS NULL ORDER BY seq LIMIT ?
+WHERE sent_us IS NULL AND blocked IS NULL AND record_key NOT IN :keys ORDER BY seq LIMIT ?
 
 -- name: outbox.blocked
 SELECT seq, record_key, blocked FROM outbox WHERE sent_us IS NULL AND blocked IS NOT NULL
@@ -67,8 +67,9 @@ SELECT outbox.id FROM outbox WHERE sent_us IS NULL AND id IN :keys
 SELECT count(*), min(made_us) FROM outbox WHERE sent_us IS NULL
 
 -- name: outbox.sweep
+-- Never the last row: the next number is one more than its.
 DELETE FROM outbox WHERE seq IN
-    (SELECT seq FROM outbox WHERE seq <= ? AND sent_us < ? ORDER BY seq LIMIT 5000)
+    (SELECT seq FROM outbox WHERE seq < ? AND sent_us < ? ORDER BY seq LIMIT 5000)
 
 -- name: timers.set
 INSERT INTO timers (key, name, partition, due_us, interval_us, awaits, message_id)

@@ -83,6 +83,7 @@ class Relay:
         """Somebody else may have written: trust the database, not memory."""
         self._from_store = True
         self._waiting.clear()
+        self._idle.clear()
         self._wake.set()
 
     async def drained(self) -> None:
@@ -133,7 +134,7 @@ class Relay:
             blocked = yield Select(SQL["outbox.blocked"])
             self._blocked = {str(row[1]): int(row[0] or 0) for row in blocked}
             limit = BATCH_MAX + len(self._unmarked)
-            return outgoing((yield Select(SQL["outbox.unsent"], (limit,))))
+            return outgoing((yield Select(SQL["outbox.unsent"], (list(self._blocked), limit))))
 
         rows = await self._store.run(unsent)
         fresh = [each for each in rows if each[0] not in self._unmarked]

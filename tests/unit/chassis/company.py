@@ -7,6 +7,7 @@ each step is one call, so that a test says in which order the world happens.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,7 @@ class DirectStore:
         self.runs = 0
 
     async def run(self, plan: Callable[[], Plan[T]]) -> T:
+        await asyncio.sleep(0)
         return self.drive(plan)
 
     def drive(self, plan: Callable[[], Plan[T]]) -> T:
