@@ -7,6 +7,7 @@
 #   make check         lints, types and the architecture
 #   make bench         speed and memory (BENCH_S=30 seconds a measurement)
 #   make prove         check and test, with every part of the machine required
+#   make reference     write deploy/REFERENCE.md and the README's pictures from the code
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -24,7 +25,7 @@ SETUP_MB := 300
 MONTH ?=
 BENCH_S ?= 30
 
-.PHONY: help setup demo up test check bench prove lock
+.PHONY: help setup demo up test check bench prove reference lock
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -74,6 +75,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@BENCH_S=$(BENCH_S) $(BIN)/python -m tests.bench.run
+
+reference: $(STAMP)
+	@$(BIN)/python -m deploy.reference
 
 prove: check
 	@BATON_REQUIRE_ALL=1 $(MAKE) test
