@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from services.chassis.handlers import Handler, Kind, Result, Unknown
 from services.chassis.items import Begun, Returned
@@ -35,6 +36,7 @@ class Gateways:
             each.message: each for each in handlers if each.kind in (Kind.ASKS, Kind.SENDS)
         }
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()  # forgotten, still keeping their keys
         self._queued: list[Begun] = []
         self._keys: set[str] = set()
         self.unknown = 0
@@ -49,10 +51,10 @@ class Gateways:
 
     def begin(self, calls: Iterable[Begun]) -> None:
         """Calls of a transaction that has committed, or that were found `calling`."""
-        known = {each.idempotency_key for each in self._queued}
+        known = {*self._running, *(each.idempotency_key for each in self._queued)}
         for begun in calls:
-            name = begun.idempotency_key
-            if name not in self._running and name not in known:
+            if begun.idempotency_key not in known:
+                known.add(begun.idempotency_key)
                 self._queued.append(begun)
         self._start()
 
@@ -60,12 +62,14 @@ class Gateways:
         """The partitions are somebody else's now: their owner makes these calls."""
         for task in self._running.values():
             task.cancel()
+            self._leaving.add(task)
+        self._running.clear()
         self._queued.clear()
 
     async def close(self) -> None:
         """What is not answered yet is found `calling` at the next start."""
         self.forget()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def _start(self) -> None:
         still: list[Begun] = []
@@ -76,11 +80,14 @@ class Gateways:
             self._keys.add(begun.key)
             task = asyncio.create_task(self._until_known(begun))
             self._running[begun.idempotency_key] = task
-            task.add_done_callback(lambda _, begun=begun: self._ended(begun))  # type: ignore[misc]
+            task.add_done_callback(partial(self._ended, begun))
         self._queued = still
 
-    def _ended(self, begun: Begun) -> None:
-        self._running.pop(begun.idempotency_key, None)
+    def _ended(self, begun: Begun, task: asyncio.Task[None]) -> None:
+        if task in self._leaving:
+            self._leaving.discard(task)
+        else:
+            self._running.pop(begun.idempotency_key, None)
         self._keys.discard(begun.key)
         self._start()
 

@@ -23,6 +23,7 @@ class Positions:
     def __init__(self) -> None:
         self.generation = 0
         self.distrusted = True
+        self.deaf: set[int] = set()  # partitions of which a log is stopped
         self._next: dict[TopicPartition, int] = {}
         self._guards: dict[TopicPartition, int] = {}
         self._unclean = False
@@ -76,6 +77,11 @@ class Positions:
     def of(self, partition: int) -> dict[TopicPartition, int]:
         return {place: at for place, at in self._next.items() if place.partition == partition}
 
+    @property
+    def partitions(self) -> set[int]:
+        """Those of which every log is heard."""
+        return {place.partition for place in self._next} - self.deaf
+
     def next_of(self, place: TopicPartition) -> int:
         return self._next[place]
 
@@ -91,6 +97,8 @@ class Positions:
         return self._heard_ms.get(place, 0)
 
     def committed(self, place: TopicPartition, new: int) -> None:
+        if place not in self._next:
+            return  # taken away while its batch was written
         self._next[place] = new
         self._since[place] = new
         left = self._guards.get(place, 0)

@@ -162,6 +162,7 @@ class Reading:
         """Positions whose records the log still has; the others stop their partition."""
         ends = await self._reader.end_offsets(frozenset(found))
         self.stopped.clear()
+        self._positions.deaf.clear()
         inside: dict[TopicPartition, int] = {}
         for place, at in found.items():
             if starts[place] <= at <= ends[place]:
@@ -186,6 +187,7 @@ class Reading:
 
     def _stop(self, error: OffsetOutside) -> None:
         self.stopped[error.tp] = str(error)
+        self._positions.deaf.add(error.tp.partition)
         _log.error(
             "a partition is stopped: its stored position is outside the log",
             extra={

@@ -88,12 +88,11 @@ class Timers:
         if self._positions.distrusted:
             return
         now_us = self._clock.now_us()
-        partitions = sorted({place.partition for place in self._positions.all})
+        partitions = sorted(self._positions.partitions)
         due = await self._store.run(lambda: _due(partitions, now_us))
-        if not due and all(self._hears(each) for each in partitions):
-            return
-        await self._hold_awaiting(due, now_us)
-        for partition in due or partitions:
+        new = {each for each in partitions if not self._hears(each)}
+        ready = await self._hold_awaiting(due, now_us)
+        for partition in sorted(new.union(ready)):
             await self._hear(partition, now_us)
 
     def _hears(self, partition: int) -> bool:
@@ -121,24 +120,27 @@ class Timers:
         at = self._positions.of(partition)
         return all(at.get(place, -1) >= end for place, end in ends.items())
 
-    async def _hold_awaiting(self, due: Sequence[int], now_us: int) -> None:
-        """Timers whose command is not even read yet start their interval again."""
+    async def _hold_awaiting(self, due: Sequence[int], now_us: int) -> Sequence[int]:
+        """Timers whose command is not even read yet start their interval again.
+
+        Gives back the partitions whose awaited logs were looked at a tick ago too: without that
+        look nobody knows how much of them a reader must have read by now.
+        """
         if not due or not self._awaited:
-            return
+            self._ends = {}
+            return due
         committed: dict[TopicPartition, int] = {}
         for group in sorted(set(self._awaited.values())):
             committed.update(await self._others.committed(group))
         places = [TopicPartition(topic, each) for topic in self._awaited for each in due]
         before = self._ends
         self._ends = dict(await self._marks.end_offsets(places))
-        held = [
-            place
-            for place in places
-            if committed.get(place, 0) < before.get(place, self._ends[place])
-        ]
+        held = [place for place in places if committed.get(place, 0) < before.get(place, 0)]
         self.held = frozenset(held)
         if held:
             await self._store.run(lambda: _hold(held, now_us))
+        seen = {place.partition for place in before}
+        return [each for each in due if each in seen]
 
 
 def _due(partitions: Sequence[int], now_us: int) -> Plan[list[int]]:

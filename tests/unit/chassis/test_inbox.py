@@ -7,13 +7,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from services.chassis.admission import Refused
 from services.chassis.inbox import Inbox
 from services.chassis.items import Arrived, TurnedAway
 from services.chassis.messages import Message, Outgoing, Record
 from services.chassis.outbox import Outbox, outgoing
 from services.chassis.store import Plan, Select, Write
 from services.chassis.transaction import SQL
-from services.chassis.admission import Refused
 
 NAMES = st.tuples(st.sampled_from("ab"), st.sampled_from("st"), st.sampled_from("123"))
 SAID = st.tuples(st.sampled_from("ab"), st.booleans())
