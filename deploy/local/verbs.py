@@ -63,7 +63,7 @@ def up(screen: Screen, *, detach: bool = False, only: str = "") -> int:
     if detach:
         return _up_detached(screen, home, only)
     began = monotonic()
-    telling = Telling(change=_Progress(screen).change, line=screen.say)
+    telling = Telling(change=Startup(screen).change, line=screen.say)
 
     def ready(stack: Stack) -> None:
         _say_where(screen, stack, monotonic() - began)
@@ -176,7 +176,7 @@ def logs(process: str, *, lines: int = 20, follow: bool = False) -> int:
     return DONE
 
 
-class _Progress:
+class Startup:
     """A line per process when it is ready, and one when it dies."""
 
     def __init__(self, screen: Screen) -> None:

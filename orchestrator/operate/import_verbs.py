@@ -65,20 +65,20 @@ def import_(
     output: Output = context.obj
     with faults_told(output), _waits_told(output):
         bootstrap = "" if dry_run else kafka_of_this_shell()
-        prepared = _prepared(file, day.date() if day else None, limit)
+        ready = prepare_file(file, day.date() if day else None, limit)
         result = None
         if not dry_run:
-            with _progress(output) as tell:
-                running = _run(prepared, bootstrap, Pace(rate, speed), wait=wait, tell=tell)
+            with progress_shown(output) as tell:
+                running = _run(ready, bootstrap, Pace(rate, speed), wait=wait, tell=tell)
                 result = asyncio.run(running)
     if result is None:
-        _print(output, prepared, published=not dry_run)
+        _print(output, ready, published=not dry_run)
         return
-    _print_result(output, prepared, result)
+    print_result(output, ready, result)
     raise typer.Exit(Exit.DONE if result.reconciliation.holds else Exit.FAILURE)
 
 
-def _prepared(file: Path | None, day: date | None, limit: int | None) -> Prepared:
+def prepare_file(file: Path | None, day: date | None, limit: int | None) -> Prepared:
     from deploy.local.home import Home  # noqa: PLC0415
     from deploy.local.retail.importing import prepare  # noqa: PLC0415
     from deploy.local.retail.reading import SHIPPED_MONTH  # noqa: PLC0415
@@ -158,7 +158,7 @@ def _print(output: Output, prepared: Prepared, *, published: bool) -> None:
         output.say("next: baton outcomes tail -f · baton sagas list · baton sagas stuck")
 
 
-def _print_result(output: Output, prepared: Prepared, result: Result) -> None:
+def print_result(output: Output, prepared: Prepared, result: Result) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from deploy.local.retail.result import as_json, rendered  # noqa: PLC0415
@@ -173,7 +173,7 @@ def _print_result(output: Output, prepared: Prepared, result: Result) -> None:
 
 
 @contextmanager
-def _progress(output: Output) -> Iterator[Callable[[Progress], None]]:
+def progress_shown(output: Output) -> Iterator[Callable[[Progress], None]]:
     """A bar on a terminal, nothing where nobody looks."""
     if output.quiet or not sys.stderr.isatty():
         yield lambda _: None
