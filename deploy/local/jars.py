@@ -208,7 +208,7 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return f"{type(error).__name__}: {error}".splitlines()[0][:160]
 
 
 def main() -> int:

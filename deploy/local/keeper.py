@@ -72,7 +72,7 @@ class Keeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.spec = spec
-        self.was_ready = asyncio.Event()
+        self.is_ready = asyncio.Event()
         self._home = home
         self._report = changed
         self._sleep = sleep
@@ -103,9 +103,11 @@ class Keeper:
         )
 
     def begin(self, after: Sequence[Keeper] = ()) -> None:
-        """Idempotent: does nothing to a process that is already kept."""
+        """Does nothing to a process that runs; one that waits to be tried again is tried now."""
+        if self._task is not None and self._state is State.BACKING_OFF:
+            self._task.cancel()
+            self._task = None
         if self._task is None or self._task.done():
-            self.was_ready.clear()
             self._deaths = 0
             self._task = asyncio.create_task(self._keep(after))
 
@@ -120,23 +122,22 @@ class Keeper:
             process = self._process
             await child.end(process, self.spec.stop_within_s)
             self._ended(process)
-        self.was_ready.clear()
         self._enter(State.STOPPED)
 
     async def first_ready(self, *, deaths_at_most: int) -> None:
         """Raises ProcessFailed when it died that often without having been ready."""
         async with self._died:
             await self._died.wait_for(
-                lambda: self.was_ready.is_set() or self._deaths >= deaths_at_most
+                lambda: self.is_ready.is_set() or self._deaths >= deaths_at_most
             )
-        if not self.was_ready.is_set():
+        if not self.is_ready.is_set():
             why = self._fault or f"ended with {self._exit_code}"
             raise ProcessFailed(f"{why}, {self._deaths} times in a row", mend="")
 
     async def _keep(self, after: Sequence[Keeper]) -> None:
         self._enter(State.WAITING)
         for other in after:
-            await other.was_ready.wait()
+            await other.is_ready.wait()
         while True:
             began = monotonic()
             try:
@@ -187,13 +188,14 @@ class Keeper:
             await self.spec.after()
         self._took_s = monotonic() - self._begun
         self._enter(State.READY)
-        self.was_ready.set()
+        self.is_ready.set()
         async with self._died:
             self._died.notify_all()
 
     def _ended(self, process: Process) -> None:
         self._exit_code = process.returncode
         self._process = None
+        self.is_ready.clear()
         child.forget_pid(self._home, self.spec.name)
 
     def _enter(self, state: State) -> None:

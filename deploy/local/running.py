@@ -18,7 +18,7 @@ from typing import Final
 from .faults import HomeUnusable, LocalFault
 from .home import Home
 from .keeper import Status
-from .stack import KAFKA, PROCESSES, REPLICAS_ELSEWHERE, Stack, build_stack, make_topics
+from .stack import PROCESSES, REPLICAS_ELSEWHERE, Stack, build_stack, make_topics
 from .supervisor import Supervisor, take_lock
 
 ROOM_LEAST: Final = 256 * 1024 * 1024
@@ -58,7 +58,7 @@ async def running_stack(
     stack = build_stack(home, environment, only=only, extra=extra, report=telling.line)
     for name, port in stack.moved.items():
         telling.line(f"the port of {name} was taken by another program; it is now {port}")
-    if KAFKA not in [spec.name for spec in stack.specs]:
+    if environment.get("KAFKA_BOOTSTRAP_SERVERS"):
         await make_topics(stack.bootstrap, most_replicas=REPLICAS_ELSEWHERE)
     supervisor = Supervisor(stack.specs, home, report=telling.change, facts=stack.facts)
     try:

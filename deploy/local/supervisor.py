@@ -96,7 +96,7 @@ class Supervisor:
 
     async def _first_readiness(self, keeper: Keeper) -> None:
         for need in keeper.spec.needs:
-            await self.keepers[need].was_ready.wait()
+            await self.keepers[need].is_ready.wait()
         try:
             async with asyncio.timeout(keeper.spec.ready_within_s):
                 await keeper.first_ready(deaths_at_most=DEATHS_BEFORE_READY)

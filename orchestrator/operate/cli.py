@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import logging
 import os
 import pkgutil
 import sys
@@ -83,6 +84,8 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Exits with a code of `Exit`, or with click's 2 for a wrong usage."""
+    # What the Kafka client has to say comes back as our own fault, in our own words.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     given = hoisted(sys.argv[1:] if arguments is None else arguments)
     try:
         build_app()(given, prog_name="baton")

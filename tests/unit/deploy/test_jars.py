@@ -65,11 +65,8 @@ def test_a_first_start_says_what_it_fetches_and_a_second_fetches_nothing(
     mirror, said = Mirror(), list[str]()
     paths = class_path(lock=lock, folder=tmp_path, fetch=mirror.fetch, report=said.append)
     assert [path.read_bytes() for path in paths] == list(CONTENTS.values())
-    assert said == [
-        "fetching Apache Kafka 4.4.0: 3 jars, 0 MB, once, "
-        f"to run a real broker on this machine (kept in {tmp_path})",
-        "  3 of 3 fetched and checked",
-    ]
+    what = "fetching Apache Kafka 4.4.0: 3 jars, 0 MB, once, to run a real broker on this machine"
+    assert said == [f"{what} (kept in {tmp_path})", "  3 of 3 fetched and checked"]
     assert class_path(lock=lock, folder=tmp_path, fetch=mirror.fetch) == paths
     assert sorted(mirror.asked) == sorted(CONTENTS)
 

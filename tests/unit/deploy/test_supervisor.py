@@ -97,6 +97,31 @@ async def test_a_process_that_dies_is_started_again_later_each_time(home: Home) 
     assert status.last_lines == ("out of cheese",) * 4
 
 
+async def test_a_start_by_name_does_not_wait_for_the_delay(home: Home, journal: Path) -> None:
+    """Whoever mended it wants it up now, and the answer comes when it is ready."""
+    waiting = asyncio.Event()
+
+    async def for_ever(_seconds: float) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor([spec("crm", journal)], home, pause=for_ever)
+    await supervisor.start()
+    try:
+        await supervisor.wait_ready()
+        pid = supervisor.keepers["crm"].status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await waiting.wait()
+        assert supervisor.keepers["crm"].status().state is State.BACKING_OFF
+        async with asyncio.timeout(30):
+            await ask(home, "start", "crm")
+        status = supervisor.keepers["crm"].status()
+        assert (status.state, status.restarts) == (State.READY, 1)
+    finally:
+        await supervisor.stop()
+
+
 def test_the_delay_has_an_end() -> None:
     """Half a minute at most, so that what is mended is up again soon."""
     assert backoff_s(1) == 0.5
