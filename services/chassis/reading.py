@@ -174,6 +174,8 @@ class Reading:
     async def lag(self) -> dict[str, Lag]:
         """How far each topic's worst partition is behind; raises BusError without an answer."""
         at = self._positions.all
+        if not at or not self._reader.alive:
+            return {}
         ends = await self._reader.end_offsets(frozenset(at))
         now_ms = self._clock.now_us() // 1000
         found: dict[str, Lag] = {}
