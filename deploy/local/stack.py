@@ -96,7 +96,8 @@ def build_stack(
     for name in names:
         spec = _spec(name, home, ports, base, report)
         needs = tuple(need for need in spec.needs if need in names)
-        specs.append(replace(spec, needs=needs, env={**spec.env, **(extra or {}).get(name, {})}))
+        env = {**spec.env, **({} if given else _static_member(name)), **(extra or {}).get(name, {})}
+        specs.append(replace(spec, needs=needs, env=env))
     return Stack(
         home=home,
         bootstrap=bootstrap,
@@ -169,6 +170,14 @@ def _spec(
         needs=() if name in SANDBOXES else (KAFKA,),
         ready=partial(answers_ok, LOOPBACK, probe_port, "/readyz"),
     )
+
+
+def _static_member(name: str) -> dict[str, str]:
+    """On a broker of ours each group has one member: one that was killed is back at once.
+
+    Otherwise its partitions would wait until the session of the one before has run out.
+    """
+    return {"BATON_INSTANCE_ID": name} if name in ("orchestrator", *SERVICES) else {}
 
 
 def _kafka(

@@ -55,6 +55,7 @@ def test_a_service_gets_its_own_database_ports_and_the_token(home: Home) -> None
         "BATON_CARRIER_URL": f"http://127.0.0.1:{ports['carrier']}",
         "BATON_SMTP_HOST": "127.0.0.1",
         "BATON_SMTP_PORT": str(ports["smtp"]),
+        "BATON_INSTANCE_ID": "billing",
     }
     spec = next(spec for spec in stack.specs if spec.name == "billing")
     assert spec.argv == (sys.executable, "-m", "services.billing")
