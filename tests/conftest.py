@@ -16,7 +16,10 @@ import pytest
 
 ASKED = os.environ.get("BATON_TEST_KAFKA", "embedded")
 REQUIRE_ALL = os.environ.get("BATON_REQUIRE_ALL") == "1"
-KEEPERS = {"embedded": "deploy.local.lone_broker", "container": "tests.integration.kafka_container"}
+KEEPERS = {
+    "embedded": ["-m", "deploy.local.lone_broker"],
+    "container": [str(Path(__file__).parent / "integration" / "kafka_container.py")],
+}
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +39,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> str:
             address.write_text(said)
         said = address.read_text()
     if not said:
-        missing(f"no Kafka ({ASKED}) could be started; see {folder}/keeper.log")
+        last = (folder / "keeper.log").read_text(encoding="utf-8").strip().splitlines()[-2:]
+        missing(f"no Kafka ({ASKED}) could be started: {' '.join(last)}")
     return said
 
 
@@ -44,7 +48,7 @@ def keep_running(folder: Path, *, while_pid: int) -> str:
     """The address that the keeper prints, or "" when it ended without one."""
     reading, writing = os.pipe()
     log = os.open(folder / "keeper.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    argv = [sys.executable, "-m", KEEPERS[ASKED], str(folder), "--while", str(while_pid)]
+    argv = [sys.executable, *KEEPERS[ASKED], str(folder), "--while", str(while_pid)]
     moves = [(os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
     os.posix_spawn(sys.executable, argv, os.environ, file_actions=moves, setsid=True)
     os.close(writing)

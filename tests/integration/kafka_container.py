@@ -1,0 +1,94 @@
+"""A Kafka in a container, for `BATON_TEST_KAFKA=container`: prints its address, then stays.
+
+The class that testcontainers brings starts another vendor's images only, so this is Apache's own,
+of the version that is embedded. It ends with the process it was told to live as long as.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+from contextlib import ExitStack
+
+from testcontainers.core.container import DockerContainer
+
+from deploy.local import jars
+from deploy.local.broker_probe import ask_brokers
+from deploy.local.ports import FIRST, LAST, LOOPBACK
+
+INSIDE = 9092
+READY_WITHIN_S = 120
+ENVIRONMENT = {
+    "KAFKA_NODE_ID": "1",
+    "KAFKA_PROCESS_ROLES": "broker,controller",
+    "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+    "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+    "KAFKA_LISTENERS": f"PLAINTEXT://0.0.0.0:{INSIDE},CONTROLLER://localhost:9093",
+    "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "KAFKA_INTER_BROKER_LISTENER_NAME": "PLAINTEXT",
+    "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+    "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+    "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "4",
+    "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+    "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+    "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
+    "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR": "1",
+    "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    "KAFKA_MESSAGE_MAX_BYTES": str(2 * 1024 * 1024),
+}
+
+
+def kafka_container(port: int) -> DockerContainer:
+    """The port is chosen before the start, because the broker must advertise it."""
+    container = DockerContainer(f"apache/kafka:{jars.read_lock().kafka}")
+    for name, value in ENVIRONMENT.items():
+        container.with_env(name, value)
+    container.with_env("KAFKA_ADVERTISED_LISTENERS", f"PLAINTEXT://{LOOPBACK}:{port}")
+    container.with_bind_ports(INSIDE, port)
+    return container
+
+
+async def until_ready(port: int) -> None:
+    async with asyncio.timeout(READY_WITHIN_S):
+        while True:
+            brokers = await ask_brokers(LOOPBACK, port)
+            if brokers is not None and brokers.has_controller:
+                return
+            await asyncio.sleep(0.1)
+
+
+def await_end(pid: int) -> None:
+    """Blocks until that process is gone."""
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        asyncio.run(asyncio.sleep(0.5))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--while", dest="keeper", type=int, required=True)
+    keeper = parser.parse_args().keeper
+    port = FIRST + secrets.randbelow(LAST - FIRST)
+    with ExitStack() as running:
+        try:
+            running.enter_context(kafka_container(port))
+            asyncio.run(until_ready(port))
+        except Exception as error:  # noqa: BLE001  whatever an engine lacks is told in one line
+            told = f"no container engine gave a Kafka: {error}".splitlines()[0]
+            sys.stderr.write(f"{told}\n")
+            return 1
+        sys.stdout.write(f"{LOOPBACK}:{port}\n")
+        sys.stdout.flush()
+        await_end(keeper)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
