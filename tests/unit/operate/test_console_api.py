@@ -360,14 +360,14 @@ async def test_a_database_that_was_replaced_is_opened_anew(tmp_path: Path) -> No
     async with Database(path) as database, orchestra(path) as first:
         await first.complete("o-1")
         async with http_of(database, first, tmp_path) as http:
-            before = (await http.get("/api/counts")).json()["started"]
+            before = (await http.get("/api/counts")).json()["phases"]
             _delete(path)
             async with orchestra(path) as second:
-                await second.complete("o-2")
-                await second.complete("o-3")
-                after = (await http.get("/api/counts")).json()["started"]
+                await second.cancel("o-2")
+                await second.place_order("o-3")
+                after = (await http.get("/api/counts")).json()["phases"]
 
-    assert (before, after) == (1, 2)
+    assert (before, after) == ({"completed": 1}, {"running": 1, "compensated": 1})
 
 
 async def test_no_route_is_reached_without_the_token(console: Console) -> None:

@@ -147,15 +147,16 @@ def test_the_asyncapi_document_is_the_generated_one(terminal: Terminal, tmp_path
 
 def test_a_reader_that_goes_away_is_no_failure() -> None:
     """`baton topics list | head -1` ends quietly."""
+    listing = f"{' '.join(BATON)} topics list --dead -o jsonl"
     done = subprocess.run(
-        ["/bin/sh", "-c", f"{' '.join(BATON)} topics list --dead -o jsonl | head -1"],
+        ["/bin/sh", "-c", f"({listing}; echo $? >&2) | head -1"],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "BATON_HOME": "/nowhere"},
     )
 
-    assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
+    assert (len(done.stdout.splitlines()), done.stderr) == (1, "0\n")
 
 
 @pytest.mark.parametrize(

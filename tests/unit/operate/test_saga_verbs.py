@@ -11,6 +11,7 @@ import pytest
 from orchestra import Orchestra
 from stage import Said, Stage, Terminal
 
+from orchestrator.operate import saga_reading
 from schemas.inventory import StockReleased
 
 START, END = "2025-11-24T16:00:00.000000Z", "2025-11-24T16:02:00.000000Z"
@@ -302,8 +303,11 @@ def test_a_wrong_token_is_refused_with_6(desk: Desk, monkeypatch: pytest.MonkeyP
     )
 
 
-def test_a_list_longer_than_a_page_is_asked_for_page_by_page(desk: Desk) -> None:
+def test_a_list_longer_than_a_page_is_asked_for_page_by_page(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And `-n` cuts it."""
+    monkeypatch.setattr(saga_reading, "PAGE_MAX", 5)
 
     async def play() -> None:
         for n in range(12):
