@@ -241,7 +241,7 @@ class Process(Generic[S]):
         self._spawn("retention", parts.keeping.sweep_often())
         self._spawn("surface", surface.measure_often())
         code = await self._until_end()
-        await self._wind_down(parts, store)
+        await self._wind_down(parts, store, clean=code == 0)
         await asyncio.gather(
             parts.reader.close(),
             parts.publisher.close(),
@@ -277,7 +277,7 @@ class Process(Generic[S]):
         stopped.cancel()
         return FAILED if ended else 0
 
-    async def _wind_down(self, parts: Parts[S], store: SqliteStore) -> None:
+    async def _wind_down(self, parts: Parts[S], store: SqliteStore, *, clean: bool) -> None:
         """Stop polling, commit what was begun, publish it, tell Kafka, mark the end as clean.
 
         What does not fit in the time is not lost: it is what the next start finds.
@@ -294,7 +294,8 @@ class Process(Generic[S]):
                 parts.intake.stop()
                 await asyncio.wait({by_name["intake"]})
                 await parts.keeping.commit()
-                await store.run(end_cleanly)
+                if clean:
+                    await store.run(end_cleanly)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

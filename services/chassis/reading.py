@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from services.chassis.bus import BusError, OffsetOutside
 from services.chassis.clock import Clock
+from services.chassis.codec import CodecError
 from services.chassis.gateways import Gateways
 from services.chassis.items import Begun
 from services.chassis.messages import Record, TopicPartition
@@ -212,11 +213,15 @@ class Reading:
 
 def _calling(partitions: list[int], decode: Callable[[bytes], object]) -> Plan[list[Begun]]:
     rows = yield Select(SQL["operations.calling"], (partitions,))
-    return [
-        unpack_begun(call, str(key), str(source), str(operation), decode)
-        for key, source, operation, _, call in rows
-        if isinstance(call, bytes)
-    ]
+    found: list[Begun] = []
+    for key, source, operation, _, call in rows:
+        if isinstance(call, bytes):
+            try:
+                found.append(unpack_begun(call, str(key), str(source), str(operation), decode))
+            except CodecError as error:
+                where = {"key": key, "operation_id": operation, "reason": str(error)}
+                _log.error("a call under way cannot be read by this release", extra=where)
+    return found
 
 
 def _unknown_schemas() -> Plan[list[str]]:

@@ -176,6 +176,13 @@ def _rows(
 
 
 def _trim_log(connection: sqlite3.Connection) -> int:
+    try:
+        return _trimmed(connection)
+    except (sqlite3.Error, OSError) as error:
+        raise Unavailable(str(error)) from error
+
+
+def _trimmed(connection: sqlite3.Connection) -> int:
     file = connection.execute("PRAGMA database_list").fetchone()[2]
     log = Path(f"{file}-wal")
     if log.exists() and log.stat().st_size > _LOG_BYTES_MAX:
@@ -199,7 +206,10 @@ async def open_store(
             await _prepare(writer, durable=durable)
             for owner, folder in {"chassis": _HERE / "migrations", **migrations}.items():
                 await _whole(writer, functools.partial(_migrate, owner, folder))
-            reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+            reader = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
+        except sqlite3.DatabaseError as error:
+            await writer.close()
+            raise WrongDatabase(f"{path} cannot be used: {error}") from error
         except BaseException:
             await writer.close()
             raise
@@ -281,7 +291,11 @@ def _migrate(owner: str, folder: Path, connection: sqlite3.Connection) -> None:
         if applied.get(file.name, digest) != digest:
             raise WrongDatabase(f"the migration {file} changed after it was applied here")
         if file.name not in applied:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nCOMMIT;")
-            connection.execute(
-                "INSERT INTO migrations VALUES (?, ?, ?)", (owner, file.name, digest)
-            )
+            noted = ", ".join(f"'{each}'" for each in (owner, file.name, digest))
+            note = f"INSERT INTO migrations VALUES ({noted})"  # noqa: S608 - three names of ours
+            try:
+                connection.executescript(f"BEGIN IMMEDIATE;\n{text}\n{note};\nCOMMIT;")
+            except sqlite3.Error as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise WrongDatabase(f"the migration {file} cannot be applied: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from company import COMMANDS, DirectStore, Kafka, Killed
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -78,10 +80,8 @@ class Books(RuleBasedStateMachine):
 
         self.store.kill = kill
         numbered: list[tuple[int, Outgoing]] | None = None
-        try:
+        with contextlib.suppress(Killed):
             numbered = self.store.drive(plan)
-        except Killed:
-            pass
         if kill == "before":
             return
         assert fresh == [each for each in dict.fromkeys(names) if each not in self.applied]

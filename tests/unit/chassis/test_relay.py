@@ -68,7 +68,7 @@ class Post:
         self.acked += numbers
 
     def commit(self, *keys: str, offer: bool = True) -> list[tuple[int, Outgoing]]:
-        """A transaction that says something of each key; offered to the relay, as the intake does."""
+        """A transaction that says something of each key; then offered, as the intake does."""
         outbox = Outbox(0)
         for key in keys:
             self.said += 1
@@ -153,35 +153,37 @@ async def test_after_an_error_the_database_is_read_again(partly: int) -> None:
     assert post.acked == [1, 2, 3, 4, 5]
 
 
-async def test_what_commits_while_the_database_is_read_is_neither_lost_nor_early() -> None:
+@pytest.mark.parametrize("moment", range(7))
+async def test_what_commits_while_the_database_is_read_is_neither_lost_nor_early(
+    moment: int,
+) -> None:
     """Commits at each moment around the relay's own read keep their order."""
-    for moment in range(6):
-        post = Post()
-        run = post.store.run
-        turns = 0
+    post = Post()
+    run = post.store.run
+    turns = 0
 
-        async def slow(plan: Callable[[], Plan[object]], post: Post = post) -> object:
-            nonlocal turns
-            for _ in range(3):
-                await asyncio.sleep(0)
-                turns += 1
-                if turns == moment:
-                    post.commit("k")
-            found = await run(plan)
-            for _ in range(3):
-                await asyncio.sleep(0)
-                turns += 1
-                if turns == moment:
-                    post.commit("k")
-            return found
+    async def slow(plan: Callable[[], Plan[object]]) -> object:
+        nonlocal turns
+        for _ in range(3):
+            await asyncio.sleep(0)
+            turns += 1
+            if turns == moment:
+                post.commit("k")
+        found = await run(plan)
+        for _ in range(3):
+            await asyncio.sleep(0)
+            turns += 1
+            if turns == moment:
+                post.commit("k")
+        return found
 
-        post.store.run = slow  # type: ignore[method-assign,assignment]
-        post.commit("k", "k", offer=False)
-        async with running(post):
-            await until(lambda post=post: len(post.acked) >= 2)
-            post.commit("k")
-            await until(lambda post=post: len(post.first()) == post.said)
-        assert post.first() == told(*range(1, post.said + 1)), moment
+    post.store.run = slow  # type: ignore[method-assign,assignment]
+    post.commit("k", "k", offer=False)
+    async with running(post):
+        await until(lambda: len(post.acked) >= 2)
+        post.commit("k")
+        await until(lambda: len(post.first()) == post.said)
+    assert post.first() == told(*range(1, post.said + 1))
 
 
 async def test_a_message_refused_for_good_blocks_its_key_alone() -> None:

@@ -1,0 +1,256 @@
+"""The store on SQLite: one process a file, whole transactions, migrations that are never half."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from services.chassis import sqlite
+from services.chassis.sqlite import AlreadyRunning, WrongDatabase, open_reader, open_store
+from services.chassis.store import Conflict, Constraint, Plan, Select, Statement, Unavailable, Write
+
+PUT = Statement("put", "INSERT INTO t (name) VALUES (?)")
+MOVE = Statement("move", "UPDATE t SET name = ? WHERE name = ?")
+ALL = Statement("all", "SELECT name FROM t ORDER BY name")
+TABLE = "CREATE TABLE t (name TEXT PRIMARY KEY CHECK (name <> 'no'));\n"
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> dict[str, Path]:
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "0001_initial.sql").write_text(TABLE)
+    return {"shop": folder}
+
+
+def put(*names: object) -> Callable[[], Plan[None]]:
+    def plan() -> Plan[None]:
+        yield Write(PUT, [(name,) for name in names], expect=len(names))  # type: ignore[misc]
+
+    return plan
+
+
+def names() -> Plan[list[object]]:
+    rows = yield Select(ALL)
+    return [name for (name,) in rows]
+
+
+async def test_a_second_process_on_a_file_is_refused_with_what_to_do(
+    tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """The message names the file, its lock and the setting; the first goes on; later it is free."""
+    path = tmp_path / "a # b?c%20.db"
+    said = re.escape(
+        f"{path} is in use by another process (it holds {path}.lock). SQLite serves one process"
+        " a file: stop the other one, or give this one its own BATON_DATABASE."
+    )
+    async with open_store(path, migrations) as store:
+        with pytest.raises(AlreadyRunning, match=f"^{said}$"):
+            async with open_store(path, migrations):
+                pass
+        await store.run(put("a"))
+        assert await store.read("SELECT name FROM t") == [{"name": "a"}]
+    async with open_store(path, migrations) as store, open_reader(path) as reader:
+        assert await reader.read("SELECT name FROM t") == await store.read("SELECT name FROM t")
+
+
+async def test_what_is_committed_survives_the_loss_of_power(
+    tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """The writer waits for the disk at every commit, and the log is written ahead."""
+    async with open_store(tmp_path / "a.db", migrations) as store:
+
+        def pragmas() -> Plan[list[object]]:
+            found = []
+            for name in ("journal_mode", "synchronous"):
+                found += yield Select(Statement("pragma", f"PRAGMA {name}"))
+            return [value for (value,) in found]
+
+        assert await store.run(pragmas) == ["wal", 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        ("conflict", Conflict),
+        ("rule", Constraint),
+        ("twice", Constraint),
+        ("number", Constraint),
+        ("type", Constraint),
+        ("text", Constraint),
+        ("table", Unavailable),
+        ("raise", ZeroDivisionError),
+        ("exit", KeyboardInterrupt),
+    ],
+)
+async def test_whatever_fails_leaves_nothing_and_the_next_transaction_works(
+    wrong: str, fault: type[BaseException], tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """A plan that fails in its middle is rolled back, and its fault has its own name."""
+
+    asks: dict[str, Select | Write] = {
+        "conflict": Write(MOVE, [("x", "nobody")], expect=1),
+        "rule": Write(PUT, [("no",)]),
+        "twice": Write(PUT, [("first",)]),
+        "number": Write(PUT, [(1 << 64,)]),
+        "type": Write(PUT, [(object(),)]),  # type: ignore[list-item]
+        "text": Write(PUT, [("\ud800",)]),
+        "table": Select(Statement("none", "SELECT * FROM nowhere")),
+    }
+
+    def plan() -> Plan[None]:
+        yield Write(PUT, [("first",)])
+        if wrong not in asks:
+            raise fault
+        yield asks[wrong]
+
+    async with open_store(tmp_path / "a.db", migrations) as store:
+        if wrong == "exit":
+            connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+            with closing(connection), pytest.raises(fault):
+                sqlite._drive(plan, connection)
+            assert not connection_in_transaction(connection)
+        else:
+            with pytest.raises(fault):
+                await store.run(plan)
+        assert await store.run(names) == []
+        await store.run(put("next"))
+        assert await store.run(names) == ["next"]
+
+
+def connection_in_transaction(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.in_transaction
+    except sqlite3.ProgrammingError:
+        return False
+
+
+@pytest.mark.parametrize("cancels", [1, 3])
+async def test_cancelling_a_caller_leaves_no_open_transaction(
+    cancels: int, tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """The transaction ends whole behind the cancelled caller, and the next one is not kept out."""
+    began, go = threading.Event(), threading.Event()
+
+    def slow() -> Plan[None]:
+        yield Write(PUT, [("slow",)])
+        began.set()
+        assert go.wait(5)
+        yield Write(PUT, [("whole",)])
+
+    async with open_store(tmp_path / "a.db", migrations) as store:
+        task = asyncio.create_task(store.run(slow))
+        await asyncio.to_thread(began.wait)
+        for _ in range(cancels):
+            task.cancel()
+            await asyncio.wait({task}, timeout=0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await store.run(put("next"))
+        assert await store.run(names) == ["next", "slow", "whole"]
+
+
+async def test_a_migration_that_changed_is_refused(
+    tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """What was applied here is not what this release has: the file is named."""
+    path, file = tmp_path / "a.db", migrations["shop"] / "0001_initial.sql"
+    async with open_store(path, migrations):
+        pass
+    file.write_text(TABLE + "-- changed\n")
+    said = re.escape(f"the migration {file} changed after it was applied here")
+    with pytest.raises(WrongDatabase, match=said):
+        async with open_store(path, migrations):
+            pass
+
+
+async def test_a_migration_of_a_newer_release_is_refused(
+    tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """A database that a later release moved on is not worked on by this one."""
+    path, later = tmp_path / "a.db", migrations["shop"] / "0002_later.sql"
+    later.write_text("ALTER TABLE t ADD COLUMN later TEXT;\n")
+    async with open_store(path, migrations):
+        pass
+    later.unlink()
+    with pytest.raises(WrongDatabase, match=r"shop/0002_later\.sql, which this release does not"):
+        async with open_store(path, migrations):
+            pass
+
+
+@pytest.mark.parametrize("broken", ["CREATE TABLE u (a);\nCREATE TABLE t (a);\n", "nonsense;\n"])
+async def test_a_migration_that_fails_is_not_half_applied(
+    broken: str, tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """It leaves neither tables nor a line saying it was applied; mended, it applies."""
+    path, second = tmp_path / "a.db", migrations["shop"] / "0002_second.sql"
+    second.write_text(broken)
+    with pytest.raises(WrongDatabase, match=r"0002_second\.sql"):
+        async with open_store(path, migrations):
+            pass
+    second.write_text("CREATE TABLE u (a);\n")
+    async with open_store(path, migrations) as store:
+        assert await store.read("SELECT * FROM u") == []
+
+
+def test_a_migration_is_written_down_in_the_transaction_that_applies_it(
+    tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """Killed at any statement, a migration is applied and noted, or neither."""
+    applied = set[tuple[int, int]]()
+    for steps in range(40):
+        connection = sqlite3.connect(tmp_path / f"{steps}.db", isolation_level=None)
+        seen = 0
+
+        def die(_: str, steps: int = steps, connection: sqlite3.Connection = connection) -> None:
+            nonlocal seen
+            seen += 1
+            if seen > steps:
+                connection.interrupt()
+
+        connection.set_trace_callback(die)
+        with closing(connection), suppress(sqlite3.Error, WrongDatabase):
+            sqlite._migrate("shop", migrations["shop"], connection)
+        with closing(sqlite3.connect(tmp_path / f"{steps}.db")) as after:
+            tables = {name for (name,) in after.execute("SELECT name FROM sqlite_master")}
+            noted = 0
+            if "migrations" in tables:
+                ((noted,),) = after.execute("SELECT count(*) FROM migrations")
+            applied.add((int("t" in tables), noted))
+    assert applied <= {(0, 0), (1, 1)}
+
+
+async def test_a_file_that_is_no_database_is_refused(
+    tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """Something else under the database's name is not touched, and the error names it."""
+    path = tmp_path / "a.db"
+    path.write_bytes(b"this is a letter, not a database; " * 100)
+    with pytest.raises(WrongDatabase, match=re.escape(str(path))):
+        async with open_store(path, migrations):
+            pass
+    assert path.read_bytes().startswith(b"this is a letter")
+
+
+async def test_a_database_that_is_not_there_yet_cannot_be_read(tmp_path: Path) -> None:
+    """A reader never makes the file that it wants to read."""
+    with pytest.raises(Unavailable, match="unable to open database file"):
+        async with open_reader(tmp_path / "none.db"):
+            pass
+    assert not (tmp_path / "none.db").exists()
+
+
+async def test_reads_cannot_write(tmp_path: Path, migrations: dict[str, Path]) -> None:
+    """The read side refuses any statement that changes something."""
+    async with open_store(tmp_path / "a.db", migrations) as store:
+        with pytest.raises(Unavailable, match="readonly"):
+            await store.read("INSERT INTO t VALUES ('x')")
+        assert await store.run(names) == []
