@@ -13,6 +13,7 @@ from typing import Final
 
 METADATA: Final = 3
 VERSION: Final = 4
+ASK_AGAIN_S: Final = 0.1
 LARGEST: Final = 16 * 1024 * 1024
 REQUEST: Final = struct.pack(">hhih5si?", METADATA, VERSION, 1, 5, b"baton", 0, False)
 
@@ -32,6 +33,16 @@ async def ask_brokers(host: str, port: int, *, within_s: float = 2.0) -> Brokers
             return await _exchange(host, port)
     except (OSError, TimeoutError, EOFError, struct.error, ValueError):
         return None
+
+
+async def until_answered(host: str, port: int, *, within_s: float) -> None:
+    """Raises TimeoutError when no broker with a controller answers in that time."""
+    async with asyncio.timeout(within_s):
+        while True:
+            brokers = await ask_brokers(host, port)
+            if brokers is not None and brokers.has_controller:
+                return
+            await asyncio.sleep(ASK_AGAIN_S)
 
 
 async def _exchange(host: str, port: int) -> Brokers:

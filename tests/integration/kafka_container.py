@@ -10,13 +10,14 @@ import argparse
 import asyncio
 import os
 import secrets
+import select
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from testcontainers.core.container import DockerContainer
 
 from deploy.local import jars
-from deploy.local.broker_probe import ask_brokers
+from deploy.local.broker_probe import until_answered
 from deploy.local.ports import FIRST, LAST, LOOPBACK
 
 INSIDE = 9092
@@ -51,23 +52,9 @@ def kafka_container(port: int) -> DockerContainer:
     return container
 
 
-async def until_ready(port: int) -> None:
-    async with asyncio.timeout(READY_WITHIN_S):
-        while True:
-            brokers = await ask_brokers(LOOPBACK, port)
-            if brokers is not None and brokers.has_controller:
-                return
-            await asyncio.sleep(0.1)
-
-
 def await_end(pid: int) -> None:
-    """Blocks until that process is gone."""
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        asyncio.run(asyncio.sleep(0.5))
+    with suppress(ProcessLookupError):
+        select.select([os.pidfd_open(pid)], [], [])
 
 
 def main() -> int:
@@ -79,7 +66,7 @@ def main() -> int:
     with ExitStack() as running:
         try:
             running.enter_context(kafka_container(port))
-            asyncio.run(until_ready(port))
+            asyncio.run(until_answered(LOOPBACK, port, within_s=READY_WITHIN_S))
         except Exception as error:  # noqa: BLE001  whatever an engine lacks is told in one line
             told = f"no container engine gave a Kafka: {error}".splitlines()[0]
             sys.stderr.write(f"{told}\n")
