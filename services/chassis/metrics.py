@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 LONG = (.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)  # fmt: skip
 MID = (.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900)  # fmt: skip
@@ -35,6 +38,7 @@ RESULTS = ("applied", "duplicate", "ignored", "late", "rejected", "parked", "for
 OTHER = "other"
 
 Labels = tuple[str, ...]
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,69 +95,89 @@ CHASSIS = (
 )  # fmt: skip
 
 
-class Meters:
-    """The registry of one process. A child is bound once; a call is a look-up and an addition."""
+class _Histogram:
+    """Counts by bucket; the last one is what lies above every bound."""
+
+    __slots__ = ("bounds", "counts", "exemplars", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+
+    def samples(self) -> list[Bucket]:
+        """(upper bound, cumulative count, exemplar if any), as the exposition wants them."""
+        rows: list[Bucket] = []
+        cumulative = 0
+        for at, count in enumerate(self.counts):
+            cumulative += count
+            bound = str(float(self.bounds[at])) if at < len(self.bounds) else "+Inf"
+            exemplar = self.exemplars.get(at)
+            rows.append((bound, cumulative, exemplar) if exemplar else (bound, cumulative))
+        return rows
+
+
+class Meters(Collector):
+    """The registry of one process, kept in plain dicts: a call is a look-up and an addition.
+
+    The client library's own children cost five times as much, on the path of every message;
+    here it only writes the exposition.
+    """
 
     def __init__(self, families: Iterable[Family]) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.families = {family.name: family for family in families}
+        self._values: dict[str, dict[Labels, float]] = {name: {} for name in self.families}
+        self._histograms: dict[str, dict[Labels, _Histogram]] = {
+            name: {} for name, family in self.families.items() if family.kind == "histogram"
+        }
         self.registry = CollectorRegistry()
+        self.registry.register(self)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.families = {family.name: family for family in families}
-        self._counters: dict[str, Counter] = {}
-        self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
-        for each in self.families.values():
-            self._make(each)
-        self._counter: dict[tuple[str, Labels], Counter] = {}
-        self._gauge: dict[tuple[str, Labels], Gauge] = {}
-        self._histogram: dict[tuple[str, Labels], Histogram] = {}
-
-    def _make(self, family: Family) -> None:
-        name, meaning, labels, registry = family.name, family.meaning, family.labels, self.registry
-        if family.kind == "counter":
-            self._counters[name] = Counter(name, meaning, labels, registry=registry)
-        elif family.kind == "gauge":
-            self._gauges[name] = Gauge(name, meaning, labels, registry=registry)
-        else:
-            self._histograms[name] = Histogram(
-                name, meaning, labels, buckets=family.buckets, registry=registry
-            )
 
     def begin(self, name: str, *values: Iterable[str]) -> None:
         """Every combination of these label values is there from now on, with 0."""
         for labels in product(*values):
-            if name in self._counters:
-                self.add(name, labels, 0)
-            elif name in self._gauges:
-                self.set(name, labels, 0)
+            if name in self._histograms:
+                self._histogram(name, labels)
             else:
-                self._bound_histogram(name, labels)
+                self._values[name].setdefault(labels, 0)
 
     def add(self, name: str, labels: Labels, n: float = 1) -> None:
-        child = self._counter.get((name, labels))
-        if child is None:
-            child = self._counter[name, labels] = self._counters[name].labels(*labels)
-        child.inc(n)
+        values = self._values[name]
+        values[labels] = values.get(labels, 0) + n
 
     def set(self, name: str, labels: Labels, value: float) -> None:
-        child = self._gauge.get((name, labels))
-        if child is None:
-            child = self._gauge[name, labels] = self._gauges[name].labels(*labels)
-        child.set(value)
+        self._values[name][labels] = value
 
     def replace(self, name: str, values: Mapping[Labels, float]) -> None:
         """Sets a gauge's known label sets: those that are not named any more become 0."""
-        for known, labels in tuple(self._gauge):
-            if known == name and labels not in values:
-                self.set(name, labels, 0)
-        for labels, value in values.items():
-            self.set(name, labels, value)
+        self._values[name].update({**dict.fromkeys(self._values[name], 0.0), **values})
 
     def observe(
         self, name: str, labels: Labels, value: float, exemplar: dict[str, str] | None = None
     ) -> None:
-        self._bound_histogram(name, labels).observe(value, exemplar)
+        child = self._histograms[name].get(labels) or self._histogram(name, labels)
+        at = bisect_left(child.bounds, value)
+        child.counts[at] += 1
+        child.total += value
+        if exemplar is not None:
+            child.exemplars[at] = Exemplar(exemplar, value, time.time())
+
+    def collect(self) -> Iterator[Metric]:
+        for name, family in self.families.items():
+            if name in self._histograms:
+                told = HistogramMetricFamily(name, family.meaning, labels=family.labels)
+                for labels, child in list(self._histograms[name].items()):
+                    told.add_metric(labels, child.samples(), child.total)
+                yield told
+            else:
+                kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+                plain = kind(name, family.meaning, labels=family.labels)
+                for labels, value in list(self._values[name].items()):
+                    plain.add_metric(labels, value)
+                yield plain
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The exposition and its content type; OpenMetrics, with exemplars, if asked for."""
@@ -164,11 +188,8 @@ class Meters:
         """In a thread: thousands of series take tens of milliseconds."""
         return await asyncio.to_thread(self.render, accept)
 
-    def _bound_histogram(self, name: str, labels: Labels) -> Histogram:
-        child = self._histogram.get((name, labels))
-        if child is None:
-            child = self._histogram[name, labels] = self._histograms[name].labels(*labels)
-        return child
+    def _histogram(self, name: str, labels: Labels) -> _Histogram:
+        return self._histograms[name].setdefault(labels, _Histogram(self.families[name].buckets))
 
 
 @dataclass(frozen=True, slots=True)
