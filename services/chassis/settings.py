@@ -21,7 +21,9 @@ from pydantic_core import PydanticUndefined
 
 PREFIX = "BATON_"
 # Read by other programs of this project; a process passes over them.
-ELSEWHERE = frozenset({"BATON_TEST_KAFKA", "BATON_REQUIRE_ALL"})
+ELSEWHERE = frozenset(
+    {"BATON_URL", "BATON_TOKEN", "BATON_PROFILE", "BATON_TEST_KAFKA", "BATON_REQUIRE_ALL"}
+)
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 _URL = r"^https?://[^\s/]+[^\s]*$"
