@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from services.chassis.bus import BusError, OffsetOutside
+from services.chassis.bus import BusError, OffsetOutside, PartitionStopped
 from services.chassis.clock import Clock
 from services.chassis.codec import CodecError
 from services.chassis.gateways import Gateways
@@ -99,7 +99,7 @@ class Reading:
         while True:
             try:
                 await self._turn()
-            except OffsetOutside as error:
+            except PartitionStopped as error:
                 self._stop(error)
             except (BusError, StoreError) as error:
                 if self.silent_since_s is None:
@@ -188,11 +188,11 @@ class Reading:
             found[place.topic] = Lag(max(worst.messages, behind), max(worst.seconds, waited_s))
         return found
 
-    def _stop(self, error: OffsetOutside) -> None:
+    def _stop(self, error: PartitionStopped) -> None:
         self.stopped[error.tp] = str(error)
         self._positions.deaf.add(error.tp.partition)
         _log.error(
-            "a partition is stopped: its stored position is outside the log",
+            "a partition is stopped; nothing of it is skipped",
             extra={
                 "topic": error.tp.topic,
                 "partition": error.tp.partition,
