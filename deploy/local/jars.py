@@ -74,8 +74,12 @@ def class_path(
     folder: Path | None = None,
     fetch: Fetch | None = None,
     report: Report = lambda _line: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Path, ...]:
-    """The verified jars. Raises FetchFailed without a network, JarMismatch for foreign bytes."""
+    """The verified jars. Raises FetchFailed without a network, JarMismatch for foreign bytes.
+
+    `stop` is asked between jars, because a thread cannot be interrupted.
+    """
     lock = lock or read_lock()
     folder = folder or jar_folder(lock)
     paths = tuple(folder / jar.file for jar in lock.jars)
@@ -83,7 +87,7 @@ def class_path(
         return paths
     with _only_one(folder):
         if not _is_verified(lock, folder):
-            _complete(lock, folder, fetch or fetch_with_jgo, report)
+            _complete(lock, folder, fetch or fetch_with_jgo, report, stop)
             _mark_verified(lock, folder)
     return paths
 
@@ -92,7 +96,9 @@ def missing(lock: Lock, folder: Path) -> tuple[Jar, ...]:
     return tuple(jar for jar in lock.jars if not (folder / jar.file).is_file())
 
 
-def _complete(lock: Lock, folder: Path, fetch: Fetch, report: Report) -> None:
+def _complete(
+    lock: Lock, folder: Path, fetch: Fetch, report: Report, stop: Callable[[], bool]
+) -> None:
     """1. What lies there is checked. 2. What is missing is fetched, checked and moved in."""
     for jar in lock.jars:
         path = folder / jar.file
@@ -111,6 +117,11 @@ def _complete(lock: Lock, folder: Path, fetch: Fetch, report: Report) -> None:
         try:
             for count, done in enumerate(as_completed(running), start=1):
                 done.result()
+                if stop():
+                    raise FetchFailed(
+                        f"stopped after {count} of {len(wanted)} jars; they are kept",
+                        mend="baton up   (goes on from there)",
+                    )
                 if count % TOLD_EVERY == 0 or count == len(wanted):
                     report(f"  {count} of {len(wanted)} fetched and checked")
         except BaseException:

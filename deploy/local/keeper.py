@@ -85,7 +85,7 @@ class Keeper:
         self._restarts = 0
         self._deaths = 0
         self._exit_code: int | None = None
-        self._fault = ""
+        self._fault: LocalFault | None = None
         self._died = asyncio.Condition()
 
     def status(self) -> Status:
@@ -125,14 +125,17 @@ class Keeper:
         self._enter(State.STOPPED)
 
     async def first_ready(self, *, deaths_at_most: int) -> None:
-        """Raises ProcessFailed when it died that often without having been ready."""
+        """Raises ProcessFailed when it died that often without having been ready.
+
+        It has a `mend` when a hook failed with one; else the process's log knows more.
+        """
         async with self._died:
             await self._died.wait_for(
                 lambda: self.is_ready.is_set() or self._deaths >= deaths_at_most
             )
         if not self.is_ready.is_set():
-            why = self._fault or f"ended with {self._exit_code}"
-            raise ProcessFailed(f"{why}, {self._deaths} times in a row", mend="")
+            fault = self._fault or ProcessFailed(f"ended with {self._exit_code}", mend="")
+            raise ProcessFailed(f"{fault.what}, {self._deaths} times in a row", mend=fault.mend)
 
     async def _keep(self, after: Sequence[Keeper]) -> None:
         self._enter(State.WAITING)
@@ -143,9 +146,9 @@ class Keeper:
             try:
                 await self._one_life()
             except LocalFault as fault:
-                self._fault = fault.what
+                self._fault = fault
             except Exception as error:  # noqa: BLE001  a hook may raise anything; told, tried again
-                self._fault = f"{type(error).__name__}: {error}"
+                self._fault = ProcessFailed(f"{type(error).__name__}: {error}", mend="")
             if monotonic() - began > STEADY_AFTER_S:
                 self._deaths = 0
             self._deaths += 1
@@ -157,7 +160,7 @@ class Keeper:
 
     async def _one_life(self) -> None:
         self._begun = monotonic()
-        self._fault = ""
+        self._fault = None
         self._enter(State.STARTING)
         if self.spec.before is not None:
             await self.spec.before()

@@ -10,15 +10,17 @@ import asyncio
 import os
 import shutil
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from . import jars
 from .faults import HomeUnusable, LocalFault
 from .home import Home
 from .keeper import Status
-from .stack import PROCESSES, REPLICAS_ELSEWHERE, Stack, build_stack, make_topics
+from .stack import KAFKA, PROCESSES, REPLICAS_ELSEWHERE, Stack, build_stack, make_topics
 from .supervisor import Supervisor, take_lock
 
 ROOM_LEAST: Final = 256 * 1024 * 1024
@@ -60,6 +62,8 @@ async def running_stack(
         telling.line(f"the port of {name} was taken by another program; it is now {port}")
     if environment.get("KAFKA_BOOTSTRAP_SERVERS"):
         await make_topics(stack.bootstrap, most_replicas=REPLICAS_ELSEWHERE)
+    if KAFKA in [spec.name for spec in stack.specs]:
+        await _fetch_jars(telling)
     supervisor = Supervisor(stack.specs, home, report=telling.change, facts=stack.facts)
     try:
         for name, pid in (await supervisor.start()).items():
@@ -118,6 +122,16 @@ async def first_fault(waiting: Awaitable[None]) -> None:
         if first is None:
             raise
         raise first from None
+
+
+async def _fetch_jars(telling: Telling) -> None:
+    """Before anything runs, so that a machine without a network is told at once and once."""
+    stopped = threading.Event()
+    try:
+        await asyncio.to_thread(jars.class_path, report=telling.line, stop=stopped.is_set)
+    except asyncio.CancelledError:
+        stopped.set()
+        raise
 
 
 def _refuse_without_room(home: Home) -> None:

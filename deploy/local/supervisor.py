@@ -103,6 +103,8 @@ class Supervisor:
         except TimeoutError:
             raise self._failure(keeper, f"not ready in {keeper.spec.ready_within_s:g} s") from None
         except ProcessFailed as fault:
+            if fault.mend:
+                raise ProcessFailed(f"{keeper.spec.name}: {fault.what}", mend=fault.mend) from fault
             raise self._failure(keeper, fault.what) from fault
 
     def _failure(self, keeper: Keeper, why: str) -> ProcessFailed:

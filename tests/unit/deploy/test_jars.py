@@ -122,3 +122,11 @@ def test_a_full_disk_is_no_matter_of_the_network(lock: Lock, tmp_path: Path) -> 
     with pytest.raises(HomeUnusable, match="No space left") as caught:
         class_path(lock=lock, folder=tmp_path, fetch=mirror.fetch)
     assert caught.value.mend.startswith("df -h")
+
+
+def test_an_interrupted_fetch_ends_between_two_jars(lock: Lock, tmp_path: Path) -> None:
+    """Ctrl-C on a slow line waits for one jar, not for all, and the next start goes on."""
+    with pytest.raises(FetchFailed, match="stopped after 1 of 3 jars") as caught:
+        class_path(lock=lock, folder=tmp_path, fetch=Mirror().fetch, stop=lambda: True)
+    assert caught.value.mend.startswith("baton up ")
+    assert len(class_path(lock=lock, folder=tmp_path, fetch=Mirror().fetch)) == 3
