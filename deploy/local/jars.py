@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,18 +115,22 @@ def _complete(
     with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
         running = [pool.submit(_fetch_one, jar, folder, fetch) for jar in wanted]
         try:
-            for count, done in enumerate(as_completed(running), start=1):
-                done.result()
-                if stop():
-                    raise FetchFailed(
-                        f"stopped after {count} of {len(wanted)} jars; they are kept",
-                        mend="baton up   (goes on from there)",
-                    )
-                if count % TOLD_EVERY == 0 or count == len(wanted):
-                    report(f"  {count} of {len(wanted)} fetched and checked")
+            _await_all(running, report, stop)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _await_all(running: list[Future[None]], report: Report, stop: Callable[[], bool]) -> None:
+    for count, done in enumerate(as_completed(running), start=1):
+        done.result()
+        if stop():
+            raise FetchFailed(
+                f"stopped after {count} of {len(running)} jars; they are kept",
+                mend="baton up   (goes on from there)",
+            )
+        if count % TOLD_EVERY == 0 or count == len(running):
+            report(f"  {count} of {len(running)} fetched and checked")
 
 
 def _fetch_one(jar: Jar, folder: Path, fetch: Fetch) -> None:
