@@ -13,11 +13,14 @@ WHERE phase NOT IN ('completed', 'compensated') AND (started_us, id) < (:us, :id
 ORDER BY started_us DESC, id DESC LIMIT :limit
 
 -- name: ids.all
--- A page of all of these phases among the :window rows before :id, newest first.
+-- A page of all of these phases among the :window rows before :id, newest first. What is open
+-- may be wanted for why it is stuck, which its row does not say.
 SELECT id, started_us FROM sagas
 WHERE id < :id AND id >= :id - :window
     AND phase IN (SELECT value FROM json_each(:phases))
     AND (:definitions IS NULL OR definition IN (SELECT value FROM json_each(:definitions)))
+    AND (:reasons IS NULL OR reason IN (SELECT value FROM json_each(:reasons))
+        OR phase NOT IN ('completed', 'compensated'))
 ORDER BY id DESC LIMIT :limit
 
 -- name: ids.last

@@ -107,7 +107,7 @@ class Reading:
                         return Page(tuple(found), (_int(row["started_us"]), _int(row["id"])))
             if beyond is None:
                 return Page(tuple(found), None)
-            examined += max(len(ids), 0 if wanted.only_open else _WINDOW)
+            examined += len(ids) if wanted.only_open or len(ids) == chunk else _WINDOW
             place = beyond
         return Page(tuple(found), place)
 
@@ -223,6 +223,7 @@ class Reading:
             "window": _WINDOW,
             "phases": _texts(sorted(wanted.wanted_phases)),
             "definitions": _texts(sorted(wanted.definitions)) if wanted.definitions else None,
+            "reasons": _texts(sorted(wanted.reasons)) if wanted.reasons else None,
             "limit": limit,
         }
         ids = await self._database.read(SQL["ids.all"], params)

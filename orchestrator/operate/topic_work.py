@@ -7,6 +7,7 @@ as their contracts read them, with personal fields masked.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -73,7 +74,8 @@ def apply(output: Output, *, partitions: int, replicas: int) -> None:
         for spec in missing
         if spec.name in created
     ]
-    output.rows(PLAN_COLUMNS, rows)
+    if rows or output.form is not Form.TABLE:
+        output.rows(PLAN_COLUMNS, rows)
     output.say(f"{len(rows)} created, {len(there.keys() & {each.name for each in specs})} stood")
 
 
@@ -146,13 +148,19 @@ def _masked(body: Mapping[str, object], personal: Collection[str]) -> Mapping[st
 
 def _print(output: Output, rows: Sequence[Seen], *, follow: bool, again: bool = False) -> None:
     if output.form is Form.TABLE:
-        output.lines(row.as_line() for row in rows)
+        output.lines(_line(row) for row in rows)
     elif output.form is Form.CSV:
         output.rows(TAIL_COLUMNS, [row.as_row() for row in rows], heading=not again)
     elif follow:
         output.stream(row.as_row() for row in rows)
     else:
         output.rows(TAIL_COLUMNS, [row.as_row() for row in rows])
+
+
+def _line(row: Seen) -> str:
+    said = row.unreadable if row.body is None else json.dumps(row.body)
+    name, where = row.type.rpartition(".")[2], f"{row.partition}/{row.offset}"
+    return f"{row.at:%Y-%m-%d %H:%M:%S}  {where:<8} {name:<24} {row.key:<20} {said}"
 
 
 async def _compared(partitions: int, replicas: int) -> tuple[list[TopicSpec], dict[str, int]]:
