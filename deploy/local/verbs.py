@@ -24,7 +24,7 @@ from .faults import NoSuchProcess, ProcessFailed, StackRunning
 from .home import Home
 from .keeper import State, Status
 from .running import Telling, run_until_stopped
-from .stack import CORE, PROCESSES, Stack, planned_topics
+from .stack import CORE, KAFKA, PROCESSES, Stack, planned_topics
 from .state import read_state
 from .supervisor import is_running
 
@@ -203,7 +203,8 @@ def _say_where(screen: Screen, stack: Stack, took_s: float) -> None:
         if not name.endswith(" metrics"):
             screen.say(f"  {name:<13} {address}")
     screen.say(f"  token         {stack.home.token_file} (bearer token of the HTTP interfaces)")
-    screen.say("Kafka speaks without encryption or passwords, to this machine only (127.0.0.1).")
+    if any(spec.name == KAFKA for spec in stack.specs):
+        screen.say("Kafka speaks without encryption or passwords, to this machine only (127.0.0.1)")
     screen.say("next: baton status · baton import --day 2010-12-01 · baton sagas list · baton down")
 
 
