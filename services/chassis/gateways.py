@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -37,13 +38,14 @@ class Gateways:
         }
         self._running: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()  # forgotten, still keeping their keys
-        self._queued: list[Begun] = []
-        self._keys: set[str] = set()
+        self._queued: deque[Begun] = deque()
+        self._behind: dict[str, deque[Begun]] = {}  # by key, for each key that has a call running
+        self._known: set[str] = set()
         self.unknown = 0
 
     @property
     def under_way(self) -> int:
-        return len(self._running) + len(self._queued)
+        return len(self._known)
 
     @property
     def full(self) -> bool:
@@ -51,10 +53,9 @@ class Gateways:
 
     def begin(self, calls: Iterable[Begun]) -> None:
         """Calls of a transaction that has committed, or that were found `calling`."""
-        known = {*self._running, *(each.idempotency_key for each in self._queued)}
         for begun in calls:
-            if begun.idempotency_key not in known:
-                known.add(begun.idempotency_key)
+            if begun.idempotency_key not in self._known:
+                self._known.add(begun.idempotency_key)
                 self._queued.append(begun)
         self._start()
 
@@ -65,6 +66,9 @@ class Gateways:
             self._leaving.add(task)
         self._running.clear()
         self._queued.clear()
+        self._known.clear()
+        for waiting in self._behind.values():
+            waiting.clear()
 
     async def close(self) -> None:
         """What is not answered yet is found `calling` at the next start."""
@@ -72,23 +76,23 @@ class Gateways:
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def _start(self) -> None:
-        still: list[Begun] = []
-        for begun in self._queued:
-            if begun.key in self._keys or len(self._running) >= self._calls_max:
-                still.append(begun)
+        while self._queued and len(self._running) < self._calls_max:
+            begun = self._queued.popleft()
+            if begun.key in self._behind:
+                self._behind[begun.key].append(begun)
                 continue
-            self._keys.add(begun.key)
+            self._behind[begun.key] = deque()
             task = asyncio.create_task(self._until_known(begun))
             self._running[begun.idempotency_key] = task
             task.add_done_callback(partial(self._ended, begun))
-        self._queued = still
 
     def _ended(self, begun: Begun, task: asyncio.Task[None]) -> None:
         if task in self._leaving:
             self._leaving.discard(task)
         else:
             self._running.pop(begun.idempotency_key, None)
-        self._keys.discard(begun.key)
+            self._known.discard(begun.idempotency_key)
+        self._queued.extendleft(reversed(self._behind.pop(begun.key)))
         self._start()
 
     async def _until_known(self, begun: Begun) -> None:

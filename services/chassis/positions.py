@@ -62,6 +62,8 @@ class Positions:
         self.distrusted = False
 
     def guarded(self, record: Record) -> bool:
+        if not self._guards:
+            return False
         place = TopicPartition(record.topic, record.partition)
         return self._guards.get(place, 0) > 0
 
@@ -102,8 +104,10 @@ class Positions:
         self._next[place] = new
         self._since[place] = new
         left = self._guards.get(place, 0)
-        if left:
+        if left > 1:
             self._guards[place] = left - 1
+        elif left:
+            del self._guards[place]
 
     def said_through(self, seq: int | None) -> None:
         """Positions may be told to Kafka once what they led to is published through `seq`."""
