@@ -30,6 +30,7 @@ from services.chassis.surface import REASONS
 ROOT: Final = Path(__file__).parent.parent
 REFERENCE: Final = ROOT / "deploy" / "REFERENCE.md"
 README: Final = ROOT / "README.md"
+QUOTED: Final = ("tests/acceptance/publish_order.py", "tests/acceptance/follow_outcomes.py")
 DAY_MS: Final = 24 * 60 * 60 * 1000
 READ_ONCE: Final = (
     "Read once, at start, by every process. All that is wrong is said at once, and a `BATON_` "
@@ -54,9 +55,12 @@ def reference() -> str:
 
 
 def pictured(readme: str) -> str:
-    """README.md with today's pictures."""
+    """README.md with today's pictures and quotations."""
     lanes = cast("Callable[[object], str]", _named("orchestrator.engine.draw", "terminal"))
     saga = lanes(_named("orchestrator.sagas", "FULFILMENT"))
+    for script in QUOTED:
+        quoted = (ROOT / script).read_text(encoding="utf-8")
+        readme = between(readme, script, fence("python", quoted))
     readme = between(readme, "picture of the processes", fence("mermaid", processes()))
     return between(readme, "picture of fulfilment", fence("text", saga))
 

@@ -19,6 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.acceptance.readme import block
 from tests.tidy.tree import PRODUCT, ROOT, files
 
 pytestmark = [pytest.mark.stack, pytest.mark.kafka]
@@ -115,10 +116,36 @@ def test_every_requirement_of_the_wheel_is_locked() -> None:
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-def test_the_installed_wheel_brings_the_company_up(empty: Path, tmp_path: Path) -> None:
-    """From a folder that holds nothing: help, contracts, the whole company, and down again."""
-    here, home, baton = tmp_path / "here", tmp_path / "home", empty / "baton"
-    here.mkdir()
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return folder
+
+
+def as_a_clone(folder: Path, home: Path) -> Path:
+    """A folder in which the README's commands find what they find in a clone."""
+    folder.mkdir()
+    for name, place in {
+        ".venv": Path(sys.prefix),
+        ".baton": home,
+        "schemas": ROOT / "schemas",
+        "tests": ROOT / "tests",
+    }.items():
+        (folder / name).symlink_to(place)
+    return folder
+
+
+def commands_of_the_readme() -> str:
+    """Without curl, which a plain machine may lack, the same request is made in Python."""
+    shim = "curl() { python3 -c 'import urllib.request as u, sys; "
+    shim += 'print(u.urlopen(sys.argv[1]).read().decode())\' "$2"; }\n'
+    return ("" if shutil.which("curl") else shim) + block("sh", "follow_outcomes.py")
+
+
+def test_the_installed_wheel_brings_the_company_up(empty: Path, here: Path, tmp_path: Path) -> None:
+    """From a folder that holds nothing: the README's outsiders meet the company it brings up."""
+    home, baton = tmp_path / "home", empty / "baton"
     assert "Start everything and stay." in run(baton, "--help", cwd=here).stdout
     agreed = run(baton, "contracts", "check", cwd=here, home=home).stderr
     assert re.fullmatch(r"\d{2} messages against released [\d., ]+: 0 findings\n", agreed)
@@ -129,6 +156,13 @@ def test_the_installed_wheel_brings_the_company_up(empty: Path, tmp_path: Path) 
         run(baton, "up", "-d", cwd=here, home=home)
         status = run(baton, "status", "-o", "jsonl", cwd=here, home=home).stdout
         assert len(status.splitlines()) == 13
+        clone = as_a_clone(tmp_path / "clone", home)
+        seen = run("bash", "-c", commands_of_the_readme(), cwd=clone).stdout.splitlines()
     finally:
         run(baton, "down", cwd=here, home=home)
     assert list(here.iterdir()) == []
+    assert seen[0] == (
+        "baton.orchestrator.OrderCancelled {'order_id': 'web-1', 'customer_id': None, "
+        "'placed_event_id': 'web-1/placed', 'reason': 'out_of_stock', 'detail': 'stock'}"
+    )
+    assert 'saga_finished_total{outcome="compensated",saga="fulfilment"} 1.0' in seen

@@ -51,7 +51,7 @@ BANS = (
     Ban("os.system", "subprocess.run with a list", tests=False),
     Ban("pickle.*", "write JSON or Avro: what is stored outlives a module's path", tests=False),
     Ban("eval", "parse it", tests=False),
-    Ban("exec", "import it", tests=False),
+    Ban("exec", "import it"),
     Ban("asyncio.get_event_loop", "asyncio.get_running_loop", tests=False),
 )
 

@@ -84,7 +84,7 @@ NEAR: list[tuple[Rule, Source]] = [
     (limits.parameters, module("def test_f(a, b, c, d, e, g): ...", "tests/unit/test_planted.py")),
     (limits.nesting, module(nested("if a:", "for b in a:", "with b:", "while b:"))),
     (limits.nesting, module("def f(a):\n" + "    if a: pass\n" + "    elif a: pass\n" * 5)),
-    (limits.module_docstring, module('"""Claims.\n\n    drawn\n' + "    more\n" * 9 + 'Ends.\n"""\n')),
+    (limits.module_docstring, module('"""Claims.\n' + "    drawn\n" * 9 + 'Ends.\n"""\n')),
     (limits.module_name, module("", "schemas/common/Money.py")),
     (limits.folder_depth, module("", "services/orders/migrations/read.py")),
     (calls.banned_calls, module("import time\ntime.monotonic()\n")),
