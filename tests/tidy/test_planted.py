@@ -38,6 +38,7 @@ PLANTED: list[tuple[Rule, Source, list[str]]] = [
     (limits.module_length, module("x = 1\n" * 601, "tests/unit/test_planted.py"), ["module"]),
     (limits.function_length, module("def f():\n" + statements(50)), ["f"]),
     (limits.function_length, module("class C:\n    def f(self):\n" + statements(50)), ["C.f"]),
+    (limits.function_length, module("def f():\n" + statements(70), "tests/unit/t.py"), ["f"]),
     (limits.class_length, module("class C:\n" + statements(250)), ["C"]),
     (limits.parameters, module("def f(a, b, c, d, e, g): ..."), ["f"]),
     (limits.parameters, module("def f(*, a, b, c, d, e, g, h, i, j): ..."), ["f"]),

@@ -19,7 +19,7 @@ TOP_LEVEL = frozenset(
     | {"README.md", "CHANGELOG.md", "SECURITY.md"}
 )
 SERVICE_FILES = ("__init__", "__main__", "domain", "handlers", "store")
-RATIO = (0.6, 1.8)
+RATIO = (0.8, 1.8)
 _COPY_LINES_MIN = 3
 
 _STATEMENT = re.compile(r"^-- name: (\S+)", re.MULTILINE)
