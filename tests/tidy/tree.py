@@ -85,7 +85,16 @@ def _parsed(path: str, text: str) -> ast.Module:
 def files() -> tuple[str, ...]:
     """Every file that is committed or would be."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        [
+            "git",
+            "-c",
+            "safe.directory=*",
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "-z",
+        ],
         cwd=ROOT,
         check=True,
         capture_output=True,
