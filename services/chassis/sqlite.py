@@ -240,7 +240,12 @@ async def open_reader(path: Path) -> AsyncIterator[SqliteReader]:
 
 
 def _read_only(path: Path) -> str:
-    """As a URI, in which no character of the path means anything else."""
+    """As a URI, in which no character of the path means anything else.
+
+    A missing file is refused here: a connection that fails leaves its thread behind for a moment.
+    """
+    if not path.exists():
+        raise Unavailable(f"unable to open database file: {path}")
     return f"{path.absolute().as_uri()}?mode=ro"
 
 
