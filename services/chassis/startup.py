@@ -21,6 +21,10 @@ _AGAIN_S = 1.0
 _log = logging.getLogger(__name__)
 
 
+class PartitionsChanged(BusError):
+    """Where a key's records lie is not where this database expects them."""
+
+
 async def wait_for_topics(bootstrap: str, service: str, store: Store) -> int:
     """Partitions of every topic, once Kafka answers and all topics stand as they must."""
     told = ""
@@ -29,7 +33,7 @@ async def wait_for_topics(bootstrap: str, service: str, store: Store) -> int:
             counts = await describe_topics(bootstrap)
             partitions = check_topics(service, counts)
             await store.run(partial(_remember, partitions))
-        except (BusError, TopicsWrong) as error:
+        except BusError as error:
             if str(error) != told:
                 told = str(error)
                 _log.warning("waiting for Kafka", extra={"reason": told})
@@ -43,12 +47,10 @@ def check_topics(service: str, counts: dict[str, int]) -> int:
     mine = [topic for topic in all_topics() if service in (*topic.readers, *topic.writers)]
     missing = sorted(topic.name for topic in mine if topic.name not in counts)
     if missing:
-        raise TopicsWrong(missing, "missing; create them with: baton topics apply")
+        raise TopicsWrong(missing, "missing")
     read = {topic.name: counts[topic.name] for topic in topics_read_by(service)}
     if len(set(read.values())) != 1:
-        raise TopicsWrong(
-            sorted(read), f"partition counts differ ({read}); compare with: baton topics check"
-        )
+        raise TopicsWrong(sorted(read), f"their partition counts differ ({read})")
     return next(iter(read.values()))
 
 
@@ -57,9 +59,9 @@ def _remember(partitions: int) -> Plan[None]:
     rows = yield Select(SQL["meta.all"])
     known = {str(name): str(value) for name, value in rows}.get("partitions")
     if known is not None and known != str(partitions):
-        raise TopicsWrong(
-            [],
-            f"this database was made with {known} partitions a topic, now there are"
-            f" {partitions}: keys would move between partitions with work under way",
+        raise PartitionsChanged(
+            f"this database was made with {known} partitions a topic, now there are {partitions}:"
+            " keys would move between partitions with work under way. Give the topics their"
+            f" {known} partitions back (baton topics check shows them), or take a new database"
         )
     yield Write(SQL["meta.put"], [("partitions", str(partitions))])
