@@ -1,0 +1,230 @@
+"""An hour without somebody is nobody's timeout, whoever was away.
+
+Tests cannot wait an hour, so the orchestrator is started with its clock an hour ahead: to it the
+commands it sent have been unanswered for that long. Every restart is an hour later than the one
+before, because time does not go back. What must not be found is a timer that fired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import time_ns
+
+import pytest
+import pytest_asyncio
+
+from schemas.customers import CustomerRegistered
+from schemas.orders import OrderPlaced
+from tests.integration.books import check_books, deliver, order, placed
+from tests.integration.running_company import (
+    CATALOGUE,
+    Company,
+    message,
+    running_company,
+    until,
+)
+
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
+
+HOUR_S = 3600
+HOUR_US = HOUR_S * 1_000_000
+ORDERS_EACH = 8
+
+
+@dataclass
+class Later:
+    """A company whose orchestrator lives ahead of the others."""
+
+    company: Company
+    offset_s: int = 0
+
+    @property
+    def now_us(self) -> int:
+        return time_ns() // 1000 + self.offset_s * 1_000_000
+
+    async def an_hour_passes(self) -> None:
+        """For the orchestrator: it was stopped, and comes back when it is later."""
+        self.offset_s += HOUR_S
+        ahead = {"BATON_CLOCK_OFFSET_S": str(self.offset_s)}
+        await self.company.begin("orchestrator", **ahead)
+
+    async def timers_were_granted_anew(self) -> None:
+        """None is overdue any more: their tick has passed, and did what it does."""
+        overdue = "SELECT 1 FROM timers WHERE due_us <= ?"
+        await until(
+            lambda: not self.company.rows("orchestrator", overdue, self.now_us),
+            "overdue timers were granted their time anew",
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def later(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Later]:
+    async with running_company(tmp_path_factory.mktemp("later")) as company:
+        await deliver(company)
+        yield Later(company)
+
+
+def orders(prefix: str) -> list[OrderPlaced]:
+    return [order(f"{prefix}-{at}") for at in range(ORDERS_EACH)]
+
+
+def fired(company: Company) -> list[tuple[object, ...]]:
+    """Lines of the journal that only a timer writes, or what would follow from one."""
+    return company.rows(
+        "orchestrator",
+        "SELECT sagas.saga_id, what, step FROM journal JOIN sagas ON sagas.id = journal.saga"
+        " WHERE what LIKE 'timer%' OR what = 'timed_out' OR what LIKE 'undo%'",
+    )
+
+
+async def waiting_for(company: Company, step: str, prefix: str) -> None:
+    """All of these sagas have sent the step's command, and Kafka has it."""
+    query = (
+        "SELECT count(*) FROM sagas, json_each(sagas.steps) AS step WHERE saga_id LIKE ?"
+        " AND step.value ->> 'name' = ? AND step.value ->> 'status' = 'sent'"
+    )
+    unsent = "SELECT count(*) FROM outbox WHERE sent_us IS NULL"
+    await until(
+        lambda: (
+            company.rows("orchestrator", query, f"%:{prefix}-%", step) == [(ORDERS_EACH,)]
+            and company.rows("orchestrator", unsent) == [(0,)]
+        ),
+        f"{ORDERS_EACH} commands of {step} lie in Kafka",
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "step"), [("inventory", "stock"), ("billing", "payment"), ("shipping", "shipment")]
+)
+async def test_an_hour_without_a_service_is_not_its_orders_fault(
+    later: Later, service: str, step: str
+) -> None:
+    """Their commands lay unread all the while; then all of them end as if nothing had been."""
+    company, mine = later.company, orders(service)
+    await company.keeper(service).stop()
+    await company.publish(*placed(*mine))
+    await waiting_for(company, step, service)
+    await company.keeper("orchestrator").stop()
+    await later.an_hour_passes()
+    await later.timers_were_granted_anew()
+    assert fired(company) == []
+    await company.begin(service)
+    assert await check_books(company, mine) == {"fulfilled": ORDERS_EACH}
+    assert fired(company) == []
+
+
+@pytest.mark.parametrize(("service", "step"), [("crm", "record"), ("analytics", "profile")])
+async def test_an_hour_without_a_service_is_not_its_customers_fault(
+    later: Later, service: str, step: str
+) -> None:
+    """The same for those who answer only commands of onboarding."""
+    company = later.company
+    await company.keeper(service).stop()
+    await company.publish(
+        *(
+            message(
+                CustomerRegistered(f"{service}-{at}", "Ada", "a@b.example", "F", datetime.now(UTC)),
+                f"{service}-{at}/registered",
+            )
+            for at in range(ORDERS_EACH)
+        )
+    )
+    await waiting_for(company, step, service)
+    await company.keeper("orchestrator").stop()
+    await later.an_hour_passes()
+    await later.timers_were_granted_anew()
+    await company.begin(service)
+    phases = "SELECT DISTINCT phase FROM sagas WHERE saga_id LIKE ?"
+    await until(
+        lambda: company.rows("orchestrator", phases, f"onboarding:{service}-%") == [("completed",)],
+        "all are onboarded",
+    )
+    assert fired(company) == []
+
+
+@pytest.mark.parametrize("service", ["orders", "notifications"])
+async def test_an_hour_without_one_who_only_listens_is_no_hour_at_all(
+    later: Later, service: str
+) -> None:
+    """Nothing waits for them; they hear of everything when they are back."""
+    company, mine = later.company, orders(service)
+    await company.keeper(service).stop()
+    await company.publish(*placed(*mine))
+    query = "SELECT count(*) FROM sagas WHERE saga_id LIKE ? AND phase = 'completed'"
+    await until(
+        lambda: company.rows("orchestrator", query, f"%:{service}-%") == [(ORDERS_EACH,)],
+        "all are fulfilled without it",
+    )
+    await company.keeper("orchestrator").stop()
+    await later.an_hour_passes()
+    await company.begin(service)
+    assert await check_books(company, mine) == {"fulfilled": ORDERS_EACH}
+    assert fired(company) == []
+
+
+async def test_an_hour_without_the_orchestrator_is_nobodys_fault(later: Later) -> None:
+    """The replies came while it was away; they are heard before any timer is."""
+    company, mine = later.company, orders("deaf")
+    await company.keeper("billing").stop()
+    await company.publish(*placed(*mine))
+    await waiting_for(company, "payment", "deaf")
+    await company.keeper("orchestrator").stop()
+    await company.begin("billing")
+    answered = "SELECT count(*) FROM payment WHERE order_id LIKE 'deaf-%'"
+    unsent = "SELECT count(*) FROM outbox WHERE sent_us IS NULL"
+    await until(
+        lambda: (
+            company.rows("billing", answered) == [(ORDERS_EACH,)]
+            and company.rows("billing", unsent) == [(0,)]
+        ),
+        "all replies lie in Kafka",
+    )
+    await later.an_hour_passes()
+    assert await check_books(company, mine) == {"fulfilled": ORDERS_EACH}
+    assert fired(company) == []
+
+
+async def test_an_hour_without_kafka_is_nobodys_fault(later: Later) -> None:
+    company, mine = later.company, orders("mute")
+    await company.keeper("shipping").stop()
+    await company.publish(*placed(*mine))
+    await waiting_for(company, "shipment", "mute")
+    await company.keeper("kafka").stop()
+    await company.keeper("orchestrator").stop()
+    company.keeper("shipping").begin()
+    later.offset_s += HOUR_S
+    keeper = company.keeper("orchestrator")
+    keeper.spec.env["BATON_CLOCK_OFFSET_S"] = str(later.offset_s)  # type: ignore[index]
+    keeper.begin()
+    await until(lambda: waits_for_kafka(company), "the orchestrator asks for Kafka in vain")
+    await company.begin("kafka")
+    assert await check_books(company, mine) == {"fulfilled": ORDERS_EACH}
+    assert fired(company) == []
+
+
+def waits_for_kafka(company: Company) -> bool:
+    lines = company.home.log("orchestrator").read_text().splitlines()
+    return "waiting for Kafka" in lines[-1]
+
+
+async def test_while_a_command_is_unread_its_time_does_not_run(later: Later) -> None:
+    """The orchestrator was up all the while: the timer came due, and was granted anew instead."""
+    company, mine = later.company, orders("held")
+    due = "SELECT min(due_us) FROM timers JOIN keys ON keys.id = key WHERE keys.name LIKE 'held-%'"
+    await company.keeper("inventory").stop()
+    await company.publish(*placed(*mine))
+    await waiting_for(company, "stock", "held")
+    ((first,),) = company.rows("orchestrator", due)
+    await until(lambda: company.rows("orchestrator", due) > [(first,)], "the first try is over")
+    assert fired(company) == []
+    await company.begin("inventory")
+    assert await check_books(company, mine) == {"fulfilled": ORDERS_EACH}
+    assert fired(company) == []
+
+
+async def test_every_service_that_is_commanded_was_away_for_an_hour() -> None:
+    """A service that comes later must be added above."""
+    owners = {each.owner for each in CATALOGUE.by_name.values() if each.kind == "command"}
+    assert owners == {"inventory", "billing", "shipping", "crm", "analytics"}
