@@ -203,6 +203,12 @@ class Reader:
         """The offset after the last one readable now, asked of the brokers."""
         return await self._ask(self._living().end_offsets, partitions)
 
+    async def read_through(self, place: TopicPartition) -> int:
+        """The offset that is read next, markers of transactions passed over."""
+        async with answered_within(self._tuning.answer_within_s, self._bootstrap):
+            position: int = await self._living().position(_theirs(place))
+            return position
+
     async def log_starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return await self._ask(self._living().beginning_offsets, partitions)
 

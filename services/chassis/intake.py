@@ -70,6 +70,8 @@ class Intake(Generic[S]):
         self._sent: list[int] = []
         self._sent_at_s = 0.0
         self._wake = asyncio.Event()
+        self._at_rest = asyncio.Event()
+        self._busy = False
         self._stopping = False
         self.unwritable = ""
         self.relay: Relay | None = None
@@ -92,6 +94,9 @@ class Intake(Generic[S]):
 
     def put_records(self, records: Sequence[Record]) -> None:
         if records:
+            last = {(each.topic, each.partition): each for each in records}
+            for record in last.values():
+                self._positions.handed(record)
             self._records.extend(records)
             self._wake.set()
 
@@ -124,6 +129,12 @@ class Intake(Generic[S]):
         self._records.clear()
         self._ticks.clear()
 
+    async def settled(self) -> None:
+        """Until everything that was queued is committed; what is only to be marked may wait."""
+        while self._busy or self._records or self._inside or self._ticks or self._redrives:
+            self._at_rest.clear()
+            await self._at_rest.wait()
+
     def stop(self) -> None:
         """What is queued is still committed; then `run` returns."""
         self._stopping = True
@@ -132,11 +143,14 @@ class Intake(Generic[S]):
     async def run(self) -> None:
         while True:
             if not self._something():
+                self._at_rest.set()
                 if self._stopping:
                     return
                 await self._sleep()
                 continue
+            self._busy = True
             await self._commit_some()
+            self._busy = False
 
     def _put(self, item: Item) -> asyncio.Future[object]:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -240,7 +254,7 @@ class Intake(Generic[S]):
         for each, response in zip(waiting, applied.responses, strict=True):
             _settle(each.future, response)
         for key, error in applied.errors:
-            _log.error("a handler raised; its key is parked", exc_info=error, extra={"key": key})
+            _log.error("a handler raised", exc_info=error, extra={"key": key})
         self._observe(applied, self._clock.monotonic_s() - started_s, len(batch.items))
         if applied.more and batch.redrive:
             self.redrive(batch.redrive)

@@ -28,6 +28,7 @@ class Positions:
         self._guards: dict[TopicPartition, int] = {}
         self._unclean = False
         self._said = 0
+        self._handed: dict[tuple[str, int], int] = {}
         self._heard_ms: dict[TopicPartition, int] = {}
         self._committable: deque[tuple[int, dict[TopicPartition, int]]] = deque()
         self._since: dict[TopicPartition, int] = {}
@@ -46,6 +47,9 @@ class Positions:
         wanted = sorted(starts)
         yield Write(SQL["offsets.begin"], [(*place, starts[place]) for place in wanted])
         rows = yield Select(SQL["offsets.all"])
+        last = yield Select(SQL["outbox.last"])
+        # What an earlier life left unsaid must be said before Kafka is told that it was read.
+        self._said = int(last[0][0] or 0)
         found = {
             TopicPartition(str(topic), int(partition or 0)): int(offset or 0)
             for topic, partition, offset in rows
@@ -55,6 +59,7 @@ class Positions:
     def loaded(self, found: Mapping[TopicPartition, int]) -> None:
         new = found.keys() - self._next.keys()
         self._next = dict(found)
+        self._handed.clear()
         self._committable.clear()
         self._since.clear()
         if self._unclean:
@@ -75,6 +80,14 @@ class Positions:
             return False
         seen[place] = (believed, record.offset + 1)
         return True
+
+    def handed(self, record: Record) -> None:
+        """A record was given to the writer: what lies before it and is not one is passed over."""
+        self._handed[record.topic, record.partition] = record.offset + 1
+
+    def waits(self, place: TopicPartition) -> bool:
+        """Whether a record of it was given to the writer and is not applied yet."""
+        return self._handed.get(place, 0) > self._next.get(place, 0)
 
     def of(self, partition: int) -> dict[TopicPartition, int]:
         return {place: at for place, at in self._next.items() if place.partition == partition}

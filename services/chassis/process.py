@@ -290,6 +290,7 @@ class Process(Generic[S]):
             await parts.intake.gateways.close()
         with contextlib.suppress(TimeoutError, BusError, StoreError):
             async with asyncio.timeout(self._settings.stop_within_s * 0.6):
+                await parts.intake.settled()
                 await parts.relay.drained()
                 parts.intake.stop()
                 await asyncio.wait({by_name["intake"]})

@@ -52,6 +52,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self.acked_through = 0
+        self._last = 0
         self.failing_since_s: float | None = None
         self._published: dict[tuple[str, str], int] = {}
 
@@ -134,10 +135,14 @@ class Relay:
             blocked = yield Select(SQL["outbox.blocked"])
             self._blocked = {str(row[1]): int(row[0] or 0) for row in blocked}
             limit = BATCH_MAX + len(self._unmarked)
+            last = yield Select(SQL["outbox.last"])
+            self._last = int(last[0][0] or 0)
             return outgoing((yield Select(SQL["outbox.unsent"], (list(self._blocked), limit))))
 
         rows = await self._store.run(unsent)
         fresh = [each for each in rows if each[0] not in self._unmarked]
+        sent_through = fresh[0][0] - 1 if fresh else self._last
+        self.acked_through = max(self.acked_through, sent_through)
         highest = rows[-1][0] if rows else 0
         if len(rows) >= BATCH_MAX:
             self._from_store = True

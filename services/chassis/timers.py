@@ -30,11 +30,15 @@ _log = logging.getLogger(__name__)
 
 
 class Watermarks(Protocol):
-    """Where the logs end, asked of the broker; raises BusError where it does not answer."""
+    """Where the logs end, asked of the broker; raises BusError where it does not answer.
+
+    `read_through` is where reading stands: past markers of transactions, which are no records.
+    """
 
     async def end_offsets(
         self, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, int]: ...
+    async def read_through(self, place: TopicPartition) -> int: ...
 
 
 class OtherReaders(Protocol):
@@ -105,7 +109,7 @@ class Timers:
         ends = await self._marks.end_offsets(places)
         generation = self._positions.generation
         give_up_s = self._clock.monotonic_s() + _CATCH_UP_MAX_S
-        while not self._consumed(partition, ends):
+        while not await self._consumed(partition, ends):
             if self._clock.monotonic_s() > give_up_s or generation != self._positions.generation:
                 return
             await asyncio.sleep(_LOOK_AGAIN_S)
@@ -116,9 +120,15 @@ class Timers:
         await self._store.run(lambda: _grant(partition, caught_up_us))
         self._ears[partition] = _Ear(generation)
 
-    def _consumed(self, partition: int, ends: Mapping[TopicPartition, int]) -> bool:
+    async def _consumed(self, partition: int, ends: Mapping[TopicPartition, int]) -> bool:
         at = self._positions.of(partition)
-        return all(at.get(place, -1) >= end for place, end in ends.items())
+        for place, end in ends.items():
+            if at.get(place, -1) >= end:
+                continue
+            # A log may end in a marker that is no record: then reading is there, and nothing waits.
+            if self._positions.waits(place) or await self._marks.read_through(place) < end:
+                return False
+        return True
 
     async def _hold_awaiting(self, due: Sequence[int], now_us: int) -> Sequence[int]:
         """Timers whose command is not even read yet start their interval again.

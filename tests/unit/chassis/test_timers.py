@@ -10,7 +10,7 @@ from company import COMMANDS, NOW_US, REPLIES, SECOND_US, DirectStore, HandClock
 
 from services.chassis import timers as timers_module
 from services.chassis.bus import BrokerSilent
-from services.chassis.messages import TopicPartition
+from services.chassis.messages import Record, TopicPartition
 from services.chassis.positions import Positions
 from services.chassis.store import Plan, Write
 from services.chassis.timers import Timers
@@ -26,6 +26,7 @@ class Broker:
     def __init__(self) -> None:
         self.ends: dict[TopicPartition, int] = {}
         self.read: dict[TopicPartition, int] = {}
+        self.through: dict[TopicPartition, int] = {}
         self.silent = False
         self.asked = 0
 
@@ -34,6 +35,9 @@ class Broker:
         if self.silent:
             raise BrokerSilent("broker", 1.0)
         return {place: self.ends.get(place, 0) for place in places}
+
+    async def read_through(self, place: TopicPartition) -> int:
+        return self.through.get(place, 0)
 
     async def committed(self, group: str) -> Mapping[TopicPartition, int]:
         assert group == GROUP
@@ -148,6 +152,25 @@ async def test_nothing_fires_while_a_reply_stands_unread_in_the_log(watch: Watch
     assert set(await watch.tick(3)) == {1}
     watch.consume()
     assert 0 in await watch.tick(2)
+
+
+async def test_a_log_that_ends_in_a_marker_counts_as_heard_once_reading_is_there(
+    watch: Watch,
+) -> None:
+    """A foreign transaction leaves a marker and no record: nothing will ever be applied for it."""
+    await watch.tick()
+    watch.set(1, 10)
+    watch.clock.move(10)
+    place = TopicPartition(REPLIES, 0)
+    watch.reply()
+    assert await watch.tick(3) == []
+    watch.broker.through[place] = 1
+    watch.positions.handed(Record(REPLIES, 0, 0, 0, b"k", b"", ()))
+    assert await watch.tick(3) == []
+    watch.positions.committed(place, 1)
+    watch.reply()
+    watch.broker.through[place] = 2
+    assert set(await watch.tick(2)) == {0}
 
 
 async def test_nothing_fires_while_the_broker_is_silent_nor_at_once_after(watch: Watch) -> None:
