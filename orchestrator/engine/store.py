@@ -8,7 +8,7 @@ inserted when they are made and read only when they are sent again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +35,8 @@ _STEP_NUMBERS = ("do_tries", "undo_tries", "since_us", "waited_us", "due_us", "r
 class Held:
     """One saga as this batch sees it; `row` is 0 and `loaded` None for one that is new.
 
-    `cells` are the data and the changing columns as they stand, or will stand, in the database.
+    `cells` are the data and the changing columns as they stand, or will stand, in the database;
+    `written` are the steps of `loaded` as JSON, where they are known.
     """
 
     key: int
@@ -43,6 +44,7 @@ class Held:
     row: int = 0
     loaded: Instance[object] | None = None
     cells: Row = (None,)
+    written: list[str] = field(default_factory=list)
 
 
 class Remembered(NamedTuple):
@@ -50,6 +52,7 @@ class Remembered(NamedTuple):
 
     cells: Row
     instance: Instance[object]
+    written: list[str]
 
 
 Cache = dict[int, Remembered]
@@ -133,7 +136,7 @@ class Sagas:
         if len(self._cache) > _CACHED_MAX:
             self._cache.clear()
         for held in self._changed.values():
-            self._cache[held.row] = Remembered(held.cells, held.instance)
+            self._cache[held.row] = Remembered(held.cells, held.instance, held.written)
         if self._made:
             yield Write(
                 SQL["made.add"],
@@ -175,7 +178,7 @@ class Sagas:
         moving = (
             instance.phase.value,
             int(instance.paused),
-            f"[{','.join([self._step(step) for step in instance.steps])}]",
+            f"[{','.join(self._steps(held))}]",
             instance.version,
             instance.start_id,
             instance.start_digest,
@@ -191,6 +194,19 @@ class Sagas:
         )
         held.cells = (data, *moving)
         return moving
+
+    def _steps(self, held: Held) -> list[str]:
+        """Each step as JSON; those that did not move since they were written are as they were."""
+        steps, before = held.instance.steps, held.loaded and held.loaded.steps
+        if before is None or not held.written:
+            written = [self._step(step) for step in steps]
+        else:
+            written = [
+                old if step is was else self._step(step)
+                for step, was, old in zip(steps, before, held.written, strict=True)
+            ]
+        held.written = written
+        return written
 
     def _step(self, step: Step) -> str:
         """Only what differs from a step whose turn has not come: rows stay small."""
@@ -219,10 +235,11 @@ class Sagas:
         known = self._cache.get(int(number or 0))
         if known is not None and known.cells == row[5:]:
             # Remembered by the very text it was written as: it cannot be another one.
-            return Held(0, known.instance, int(number or 0), known.instance, known.cells)
+            instance = known.instance
+            return Held(0, instance, int(number or 0), instance, known.cells, known.written)
         saga = self._definition(str(name), int(version or 0))
         by_name = {each["name"]: self._step_of(each) for each in orjson.loads(str(steps))}
-        instance: Instance[object] = Instance(
+        fresh: Instance[object] = Instance(
             saga_id=str(saga_id),
             definition=saga.name,
             definition_version=saga.version,
@@ -242,7 +259,7 @@ class Sagas:
             started_us=int(times[0] or 0),
             updated_us=int(times[1] or 0),
         )
-        return Held(0, instance, int(number or 0), instance, row[5:])
+        return Held(0, fresh, int(number or 0), fresh, row[5:])
 
     def _step_of(self, kept: dict[str, object]) -> Step:
         values = {**kept, "status": _STATUSES[str(kept["status"])]}
