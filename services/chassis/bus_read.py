@@ -259,6 +259,9 @@ class Reader:
     ) -> dict[TopicPartition, int]:
         asked = [_theirs(tp) for tp in partitions]
         topics = {tp.topic for tp in asked}
+        for topic in topics:
+            # All at once: aiokafka would find them one by one, each behind a waiting fetch.
+            self._living()._client.add_topic(topic)  # noqa: SLF001
         async with answered_within(self._tuning.answer_within_s, self._bootstrap, topics):
             answer = await question(asked) if asked else {}
         return {TopicPartition(*tp): offset for tp, offset in answer.items()}
