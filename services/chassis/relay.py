@@ -54,7 +54,7 @@ class Relay:
         self.acked_through = 0
         self._last = 0
         self.failing_since_s: float | None = None
-        self._published: dict[tuple[str, str], int] = {}
+        self._published: dict[tuple[str, bytes], int] = {}
 
     @property
     def blocked(self) -> int:
@@ -74,7 +74,12 @@ class Relay:
     def take_published(self) -> dict[tuple[str, str], int]:
         """(topic, type) → how many were acknowledged since this was last asked."""
         taken, self._published = self._published, {}
-        return taken
+        found: dict[tuple[str, str], int] = {}
+        for (topic, raw), n in taken.items():
+            # A dead letter's copy has the headers of an outsider's record, text or not.
+            kind = topic, raw.decode(errors="replace")
+            found[kind] = found.get(kind, 0) + n
+        return found
 
     def marked(self, numbers: Sequence[int]) -> None:
         """These are marked as sent in the database, and will not be read from it again."""
@@ -160,10 +165,11 @@ class Relay:
         numbers = [seq for seq, _ in batch]
         self._unmarked.update(numbers)
         self.acked_through = max(self.acked_through, numbers[-1])
-        for _, out in batch:
-            kind = _type_of(out)
-            self._published[out.topic, kind] = self._published.get((out.topic, kind), 0) + 1
         self._acked(numbers)
+        published = self._published
+        for _, out in batch:
+            kind = out.topic, _type_of(out)
+            published[kind] = published.get(kind, 0) + 1
 
     async def _block(self, row: Numbered, reason: str) -> None:
         seq, out = row
@@ -178,5 +184,8 @@ class Relay:
         await self._store.run(block)
 
 
-def _type_of(out: Outgoing) -> str:
-    return next((value.decode() for name, value in out.headers if name == "ce_type"), "")
+def _type_of(out: Outgoing) -> bytes:
+    for name, value in out.headers:
+        if name == "ce_type":
+            return value
+    return b""

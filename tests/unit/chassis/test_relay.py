@@ -69,10 +69,16 @@ class Post:
 
     def commit(self, *keys: str, offer: bool = True) -> list[tuple[int, Outgoing]]:
         """A transaction that says something of each key; then offered, as the intake does."""
-        outbox = Outbox(0)
+        made = []
         for key in keys:
             self.said += 1
-            outbox.add(1, Outgoing("t", key, f"{self.said}", b"v", ()))
+            made.append(Outgoing("t", key, f"{self.said}", b"v", ()))
+        return self.say(*made, offer=offer)
+
+    def say(self, *messages: Outgoing, offer: bool = True) -> list[tuple[int, Outgoing]]:
+        outbox = Outbox(0)
+        for message in messages:
+            outbox.add(1, message)
         rows = self.store.drive(outbox.write)
         if offer:
             self.relay.offer(rows)
@@ -271,6 +277,25 @@ async def test_drained_waits_for_what_is_not_acknowledged() -> None:
         post.relay.reload()
         await post.relay.drained()
     assert post.acked == [1, 2]
+
+
+async def test_a_type_that_is_no_text_is_published_and_counted() -> None:
+    """The copy of an outsider's record carries its headers as they came, whatever they hold."""
+    post = Post()
+    made = [
+        Outgoing("t", "k", str(at), b"v", (("ce_id", b"i"), ("ce_type", kind)))
+        for at, kind in enumerate([b"\xff", b"baton.x.Y", b"\xff\xfe", b"baton.x.Y"])
+    ]
+    async with running(post):
+        post.say(*made, Outgoing("t.dlt", "k", "4", b"v", ()))
+        await until(lambda: len(post.acked) == 5)
+    assert post.relay.take_published() == {
+        ("t", "\ufffd"): 1,
+        ("t", "baton.x.Y"): 2,
+        ("t", "\ufffd\ufffd"): 1,
+        ("t.dlt", ""): 1,
+    }
+    assert post.relay.take_published() == {}
 
 
 async def test_a_store_that_cannot_read_is_asked_again() -> None:
