@@ -186,6 +186,24 @@ async def test_an_hour_without_the_orchestrator_is_nobodys_fault(later: Later) -
     assert fired(company) == []
 
 
+async def test_an_hour_deaf_is_not_the_banks_hour(later: Later) -> None:
+    """Billing had read its commands and was asking in vain; nobody could have told us."""
+    company, mine = later.company, orders("bank")
+    await company.keeper("payment").stop()
+    await company.publish(*placed(*mine))
+    calling = "SELECT count(*) FROM operations WHERE status = 'calling'"
+    await until(
+        lambda: company.rows("billing", calling) == [(ORDERS_EACH,)], "billing asks the bank"
+    )
+    await company.keeper("orchestrator").stop()
+    await later.an_hour_passes()
+    await later.timers_were_granted_anew()
+    assert fired(company) == []
+    await company.begin("payment")
+    assert await check_books(company, mine) == {"fulfilled": ORDERS_EACH}
+    assert fired(company) == []
+
+
 async def test_an_hour_without_kafka_is_nobodys_fault(later: Later) -> None:
     company, mine = later.company, orders("mute")
     await company.keeper("shipping").stop()
