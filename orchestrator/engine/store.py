@@ -25,7 +25,7 @@ SQL = statements(Path(__file__).parent / "store.sql")
 MIGRATIONS = Path(__file__).parent / "migrations"
 Definition = Callable[[str, int], Saga[object]]
 _NONE_ASKED = "[]"
-_CACHED_MAX = 20_000
+_CACHED_MAX = 5_000
 _UNTOUCHED = Step("")[1:]
 _STATUSES = {status.value: status for status in Status}
 _STEP_NUMBERS = ("do_tries", "undo_tries", "since_us", "waited_us", "due_us", "remaining_us")
@@ -136,7 +136,10 @@ class Sagas:
         if len(self._cache) > _CACHED_MAX:
             self._cache.clear()
         for held in self._changed.values():
-            self._cache[held.row] = Remembered(held.cells, held.instance, held.written)
+            if held.instance.finished:
+                self._cache.pop(held.row, None)
+            else:
+                self._cache[held.row] = Remembered(held.cells, held.instance, held.written)
         if self._made:
             yield Write(
                 SQL["made.add"],

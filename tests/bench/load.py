@@ -29,6 +29,7 @@ OUTCOMES = "orders.order.outcomes.v1"
 PRODUCTS = 500
 UNITS = 100_000_000
 _TOP_UP_S = 0.005
+_WARM_UP_SLICE_S, _WARM_UP_MAX_S = 0.25, 20.0
 
 
 @dataclass(slots=True)
@@ -77,9 +78,11 @@ class Load:
                     self.landed.set()
 
     async def closed_loop(self, in_flight: int, seconds: float) -> Measured:
-        """As many as `in_flight` at any time; what is measured begins when they are all up."""
+        """As many as `in_flight` at any time; measuring begins when as many have come back."""
         await self.settle()
-        await self._fill(in_flight, min(3.0, seconds / 3))
+        enough, end_s = self.outcomes + in_flight, time.perf_counter() + _WARM_UP_MAX_S
+        while self.outcomes < enough and time.perf_counter() < end_s:
+            await self._fill(in_flight, _WARM_UP_SLICE_S)
         self.took_s.clear()
         before, began_s = self.outcomes, time.perf_counter()
         await self._fill(in_flight, seconds)
