@@ -213,6 +213,7 @@ class Intake(Generic[S]):
         generation = self._positions.generation
         while True:
             started_s = self._clock.monotonic_s()
+            batch.now_us = self._clock.now_us()  # it may have waited an hour for the disk
             try:
                 applied = await self._store.run(
                     lambda: Transaction(batch, self._application, self._setting).plan()
@@ -274,10 +275,10 @@ class Intake(Generic[S]):
 
     async def _one_by_one(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
         """It cannot be written: each item has its own transaction, the one at fault is parked."""
+        self._sent, batch.sent = [*batch.sent, *self._sent], ()
         if is_single(batch):
             await self._instead(batch, waiting, error)
             return
-        self._sent = [*batch.sent, *self._sent]
         generation = self._positions.generation
         left = {id(each.item): each for each in waiting}
         for single in singles(batch, self._positions):

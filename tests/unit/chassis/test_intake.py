@@ -191,6 +191,35 @@ async def test_a_race_lost_while_replaying_keeps_who_waits(writer: Writer) -> No
     assert writer.positions.distrusted
 
 
+async def test_a_single_record_that_cannot_be_written_keeps_what_was_acknowledged(
+    writer: Writer,
+) -> None:
+    """Its batch of one is set aside; the marks that rode with it are made with the next."""
+    writer.put(command("a"))
+    async with working(writer):
+        await until(lambda: writer.next() == 1)
+        writer.intake.sent([1])
+        writer.put(command("b", "tok_illegal"))
+        await until(lambda: writer.relay.marks == [1])
+    assert writer.member.store.rows("SELECT seq FROM outbox WHERE sent_us IS NOT NULL") == [(1,)]
+
+
+async def test_a_batch_that_waited_for_the_disk_lives_by_todays_clock(writer: Writer) -> None:
+    """What is written after an hour of full disk is of now: no timer is overdue at its birth."""
+    drive, clock = writer.member.store.drive, writer.member.clock
+
+    def an_hour_of_full_disk(plan: Callable[[], Plan[object]]) -> object:
+        writer.member.store.drive = drive  # type: ignore[method-assign]
+        clock.move(3600)
+        raise Unavailable("disk full")
+
+    writer.member.store.drive = an_hour_of_full_disk  # type: ignore[method-assign,assignment]
+    writer.put(command("a"))
+    async with working(writer):
+        await until(lambda: writer.next() == 1)
+    assert writer.member.store.rows("SELECT made_us FROM outbox") == [(clock.now_us(),)]
+
+
 async def test_sent_rows_are_marked_within_a_moment_though_nothing_else_happens(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
