@@ -51,7 +51,9 @@ SELECT seq, topic, record_key, id, value, headers, attempt FROM outbox
 WHERE sent_us IS NULL AND blocked IS NULL AND record_key NOT IN :keys ORDER BY seq LIMIT ?
 
 -- name: outbox.blocked
-SELECT seq, record_key, blocked FROM outbox WHERE sent_us IS NULL AND blocked IS NOT NULL
+-- Whose keys wait. Nobody waits for a copy on a dead letter topic: each says all by itself.
+SELECT seq, record_key, blocked FROM outbox
+WHERE sent_us IS NULL AND blocked IS NOT NULL AND topic NOT LIKE '%.dlt'
 
 -- name: outbox.sent
 UPDATE outbox SET sent_us = ? WHERE seq = ? AND sent_us IS NULL

@@ -219,6 +219,20 @@ async def test_a_message_refused_for_good_blocks_its_key_alone() -> None:
     assert post.acked == [7, 2, 4, 5]
 
 
+async def test_a_copy_that_is_refused_for_good_holds_back_nobody() -> None:
+    """A dead letter's copy is for outsiders: the commands of its key go on without it."""
+    post = Post()
+    post.broker.refuses = {"copy"}
+    async with running(post):
+        post.say(Outgoing("t.dlt", "k", "copy", b"v", ()))
+        post.commit("k", "k")
+        await until(lambda: len(post.acked) == 2)
+    assert (post.broker.log, post.relay.blocked) == (told(1, 2), 0)
+    assert post.unsent() == [1, 2, 3]
+    post.mark()
+    assert post.unsent() == [1]
+
+
 async def test_a_blocked_keys_many_rows_do_not_stand_in_the_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
