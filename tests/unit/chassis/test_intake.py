@@ -200,6 +200,8 @@ async def test_a_single_record_that_cannot_be_written_keeps_what_was_acknowledge
         await until(lambda: writer.next() == 1)
         writer.intake.sent([1])
         writer.put(command("b", "tok_illegal"))
+        await until(lambda: writer.next() == 2)
+        writer.put(command("c"))
         await until(lambda: writer.relay.marks == [1])
     assert writer.member.store.rows("SELECT seq FROM outbox WHERE sent_us IS NOT NULL") == [(1,)]
 
