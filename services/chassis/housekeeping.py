@@ -55,12 +55,14 @@ class Housekeeping:
 
     async def commit(self) -> None:
         """Tells Kafka how far this group is, once what it led to is published."""
+        generation = self._positions.generation
         offsets = self._positions.committable(self._relay.acked_through)
         if not offsets:
             return
         try:
             await self._reader.commit(offsets)
         except BusError as error:
+            self._positions.unheard(offsets, generation)
             _log.debug("offsets were not told to Kafka", extra={"reason": str(error)})
 
     async def sweep_often(self) -> None:

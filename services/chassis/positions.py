@@ -60,8 +60,9 @@ class Positions:
         new = found.keys() - self._next.keys()
         self._next = dict(found)
         self._handed.clear()
-        self._committable.clear()
-        self._since.clear()
+        # Kafka may know less: a former life ended before it told, or the group's offsets expired.
+        self._committable = deque([(self._said, dict(found))])
+        self._since = {}
         if self._unclean:
             self._guards.update(dict.fromkeys(new, GUARDED_RECORDS))
         self.distrusted = False
@@ -135,6 +136,11 @@ class Positions:
         while self._committable and self._committable[0][0] <= acked_through:
             found.update(self._committable.popleft()[1])
         return found
+
+    def unheard(self, offsets: Mapping[TopicPartition, int], generation: int) -> None:
+        """Kafka did not answer: they are told again, unless the assignment was another's then."""
+        if generation == self.generation:
+            self._committable.appendleft((0, dict(offsets)))
 
     def begin_attempt(self, record: Record) -> Plan[int]:
         place = (record.topic, record.partition, record.offset)
