@@ -121,25 +121,8 @@ class Sagas:
         self._verbs.append(values)
 
     def write(self) -> Plan[None]:
-        new = [held for held in self._changed.values() if held.loaded is None]
-        if new:
-            last = yield Select(SQL["sagas.last"])
-            for row, held in enumerate(new, int(last[0][0] or 0) + 1):
-                held.row = row
-            yield Write(SQL["sagas.add"], [self._new(held) for held in new], expect=len(new))
-        old = [self._old(held) for held in self._changed.values() if held.loaded is not None]
-        if old:
-            yield Write(SQL["sagas.save"], old, expect=len(old))
-        data = [(held.row, held.cells[0]) for held in self._changed.values() if _data_moved(held)]
-        if data:
-            yield Write(SQL["data.put"], data, expect=len(data))
-        if len(self._cache) > _CACHED_MAX:
-            self._cache.clear()
-        for held in self._changed.values():
-            if held.instance.finished:
-                self._cache.pop(held.row, None)
-            else:
-                self._cache[held.row] = Remembered(held.cells, held.instance, held.written)
+        yield from self._write_sagas()
+        self._remember()
         if self._made:
             yield Write(
                 SQL["made.add"],
@@ -158,6 +141,31 @@ class Sagas:
             yield Write(SQL["journal.add"], lines, expect=len(lines))
         if self._verbs:
             yield Write(SQL["verbs.add"], self._verbs)
+
+    def _write_sagas(self) -> Plan[None]:
+        changed = self._changed.values()
+        new = [held for held in changed if held.loaded is None]
+        if new:
+            last = yield Select(SQL["sagas.last"])
+            for row, held in enumerate(new, int(last[0][0] or 0) + 1):
+                held.row = row
+            yield Write(SQL["sagas.add"], [self._new(held) for held in new], expect=len(new))
+        old = [self._old(held) for held in changed if held.loaded is not None]
+        if old:
+            yield Write(SQL["sagas.save"], old, expect=len(old))
+        data = [(held.row, held.cells[0]) for held in changed if _data_moved(held)]
+        if data:
+            yield Write(SQL["data.put"], data, expect=len(data))
+
+    def _remember(self) -> None:
+        """Sagas under way, for their next message; finished ones hear hardly any more."""
+        if len(self._cache) > _CACHED_MAX:
+            self._cache.clear()
+        for held in self._changed.values():
+            if held.instance.finished:
+                self._cache.pop(held.row, None)
+            else:
+                self._cache[held.row] = Remembered(held.cells, held.instance, held.written)
 
     def _new(self, held: Held) -> Row:
         instance = held.instance
