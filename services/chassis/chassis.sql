@@ -174,4 +174,4 @@ ON CONFLICT (topic, partition, offset) DO UPDATE SET tries = tries + 1
 SELECT tries FROM attempts WHERE topic = ? AND partition = ? AND offset = ?
 
 -- name: attempts.forget
-DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset <= ?
+DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset < ?

@@ -180,7 +180,8 @@ class Intake(Generic[S]):
             return
         if self._records and self._positions.guarded(self._records[0]):
             await self._commit_guarded(self._records.popleft())
-            return
+            if not self._inside and not self._ticks:
+                return  # else one batch of what waits inside, before the next record
         batch, waiting = await self._take()
         await self._commit(batch, waiting)
 
@@ -313,8 +314,8 @@ class Intake(Generic[S]):
             item = arrival(record, refused)
         else:
             item = arrival(record, self._setting.admission.admit(record))
-        await self._commit(Batch(self._clock.now_us(), [item], seen), [])
-        await self._surely(lambda: self._positions.forget_attempt(record))
+        sent, self._sent = self._sent, []
+        await self._commit(Batch(self._clock.now_us(), [item], seen, sent), [])
 
     async def _surely(self, plan: Callable[[], Plan[T]]) -> T:
         """As often as it takes: the store may be away for a while."""

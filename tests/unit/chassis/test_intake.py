@@ -296,7 +296,7 @@ async def test_a_record_that_killed_the_process_three_times_is_rejected() -> Non
     assert (life, deaths) == (5, 4)
     assert member.dead("kind, reason, offset") == [("rejected", "killed_process", 1)]
     assert writer.tallies() == [("a", 1), ("c", 1)]
-    assert member.store.rows("SELECT * FROM attempts") == []
+    assert member.store.rows("SELECT offset, tries FROM attempts") == [(2, 1)]
 
 
 async def test_a_guarded_start_survives_a_store_that_cannot_write(writer: Writer) -> None:
@@ -309,7 +309,50 @@ async def test_a_guarded_start_survives_a_store_that_cannot_write(writer: Writer
     async with working(writer):
         await until(lambda: writer.next() == 2)
     assert writer.tallies() == [("a", 1), ("b", 1)]
-    assert writer.member.store.rows("SELECT * FROM attempts") == []
+    assert writer.member.store.rows("SELECT offset, tries FROM attempts") == [(1, 1)]
+
+
+async def test_a_guarded_start_answers_between_its_records() -> None:
+    """After an unclean end a submitter waits for one record, not for all that are guarded."""
+    writer = Writer(billing(handlers=SERVED))
+    writer.positions = writer.intake._positions = Positions()
+    writer.positions.guard()
+    writer.load()
+    writer.put(*[command(f"o{each}") for each in range(20)])
+    async with working(writer):
+        await writer.intake.submit(Ask("a", "r", "x"))
+        assert 0 < writer.next() < 3
+        writer.intake.put_tick(Tick(0, writer.member.clock.now_us()))
+        await until(lambda: not writer.intake._ticks)
+        assert writer.next() < 5
+        await until(lambda: writer.next() == 20)
+
+
+async def test_ticks_use_up_no_guard(writer: Writer) -> None:
+    """A tick confirms positions and moves none: the records to be careful with are still ahead."""
+    writer.positions = writer.intake._positions = Positions()
+    writer.positions.guard()
+    writer.load()
+    async with working(writer):
+        for _ in range(GUARDED_RECORDS):
+            writer.intake.put_tick(Tick(0, writer.member.clock.now_us()))
+            await writer.intake.settled()
+        (record,) = writer.put(command("a"))
+        assert writer.positions.guarded(record)
+        await until(lambda: writer.next() == 1)
+
+
+async def test_a_guarded_record_costs_two_transactions(writer: Writer) -> None:
+    """One notes the attempt and forgets the one before it, one applies the record."""
+    writer.positions = writer.intake._positions = Positions()
+    writer.positions.guard()
+    writer.load()
+    writer.put(*[command(f"o{each}") for each in range(GUARDED_RECORDS)])
+    before = writer.member.store.runs
+    async with working(writer):
+        await until(lambda: writer.next() == GUARDED_RECORDS)
+    assert writer.member.store.runs - before == 2 * GUARDED_RECORDS
+    assert writer.member.store.rows("SELECT offset FROM attempts") == [(GUARDED_RECORDS - 1,)]
 
 
 async def test_a_guard_ends_after_its_records() -> None:
