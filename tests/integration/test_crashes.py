@@ -1,6 +1,6 @@
 """kill -9 of each process while orders run through it, then of all: every order ends once.
 
-A stack of its own, disturbed by one test after the other. Half of a test's orders are on their
+One company, disturbed by one test after the other. Half of a test's orders are on their
 way when the process dies, the other half come while it is away.
 """
 
@@ -10,11 +10,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from deploy.local import child
 from deploy.local.home import Home
@@ -35,13 +33,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
 ORDERS_EACH = 60
 AS_PLACED = {"fulfilled": 42, "cancelled": 18}
 STOPPED_WITHIN_S = 10.0
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def disturbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Company]:
-    async with running_company(tmp_path_factory.mktemp("disturbed")) as company:
-        await deliver(company)
-        yield company
 
 
 def moving(company: Company, orders: list[OrderPlaced]) -> bool:
