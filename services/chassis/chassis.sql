@@ -66,7 +66,9 @@ UPDATE outbox SET blocked = ? WHERE seq = ?
 SELECT outbox.id FROM outbox WHERE sent_us IS NULL AND id IN :keys
 
 -- name: outbox.backlog
-SELECT count(*), min(made_us) FROM outbox WHERE sent_us IS NULL
+-- For metrics, every two seconds: beyond so many the exact number tells nobody more.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE sent_us IS NULL LIMIT 100000)) AS pending,
+    (SELECT made_us FROM outbox WHERE sent_us IS NULL ORDER BY seq LIMIT 1) AS oldest_us
 
 -- name: outbox.sweep
 -- Never the last row: the next number is one more than its.
@@ -144,6 +146,9 @@ SELECT key FROM parked_keys WHERE key IN :keys
 SELECT keys.name, parked_keys.reason, parked_keys.detail, parked_keys.since_us
 FROM parked_keys JOIN keys ON keys.id = parked_keys.key ORDER BY parked_keys.since_us
 
+-- name: parked.count
+SELECT count(*) AS n FROM parked_keys
+
 -- name: parked.add
 INSERT INTO parked_keys (key, reason, detail, since_us) VALUES (?, ?, ?, ?)
 
@@ -164,7 +169,7 @@ ORDER BY seq LIMIT ?
 UPDATE dead_letters SET state = ? WHERE seq = ? AND state = 'open'
 
 -- name: dead.pending
-SELECT topic, count(*) FROM dead_letters WHERE state = 'open' GROUP BY topic
+SELECT topic, count(*) AS n FROM dead_letters WHERE state = 'open' GROUP BY topic
 
 -- name: attempts.begin
 INSERT INTO attempts (topic, partition, offset, tries) VALUES (?, ?, ?, 1)

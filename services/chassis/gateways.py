@@ -1,8 +1,9 @@
 """Makes the calls to the outside world, again and again until their outcome is known.
 
-One call at a time per key, at most `calls_max` in all; above that the process stops reading, so
-that work waits in the log and not in memory. A timeout, a 5xx, a broken connection are unknown,
+One call at a time per key, at most `calls_max` made at once; above that the process stops reading,
+so that work waits in the log and not in memory. A timeout, a 5xx, a broken connection are unknown,
 never a refusal: the same call is made again under the same idempotency key, ever more rarely.
+Calls that rest between two tries keep nobody from calling, up to a bound of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from services.chassis.handlers import Handler, Kind, Result, Unknown
 from services.chassis.items import Begun, Returned
 
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.2, 30.0
+RESTING_TIMES = 4  # of calls_max may be known in all, so that an hour's outage fills no memory
 _log = logging.getLogger(__name__)
 
 
@@ -36,12 +38,15 @@ class Gateways:
         self._handlers: Mapping[type | str, Handler] = {
             each.message: each for each in handlers if each.kind in (Kind.ASKS, Kind.SENDS)
         }
+        self._slots = asyncio.Semaphore(calls_max)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()  # forgotten, still keeping their keys
-        self._queued: deque[Begun] = deque()
         self._behind: dict[str, deque[Begun]] = {}  # by key, for each key that has a call running
         self._known: set[str] = set()
-        self.unknown = 0
+        self._resting: set[str] = set()
+        self._closed = False
+        self._unknown = 0
+        self._unrecorded = 0
 
     @property
     def under_way(self) -> int:
@@ -49,15 +54,30 @@ class Gateways:
 
     @property
     def full(self) -> bool:
-        return self.under_way >= self._calls_max
+        """Calls made or due to be made are too many, or all that are known are far too many."""
+        return (
+            len(self._known) - len(self._resting) >= self._calls_max
+            or len(self._known) >= RESTING_TIMES * self._calls_max
+        )
+
+    def take_unknown(self) -> int:
+        """How many outcomes were unknown since this was last asked."""
+        taken, self._unknown = self._unknown, 0
+        return taken
+
+    def take_unrecorded(self) -> int:
+        """How many results could not be recorded since this was last asked."""
+        taken, self._unrecorded = self._unrecorded, 0
+        return taken
 
     def begin(self, calls: Iterable[Begun]) -> None:
         """Calls of a transaction that has committed, or that were found `calling`."""
+        if self._closed:
+            return
         for begun in calls:
             if begun.idempotency_key not in self._known:
                 self._known.add(begun.idempotency_key)
-                self._queued.append(begun)
-        self._start()
+                self._start(begun)
 
     def forget(self) -> None:
         """The partitions are somebody else's now: their owner makes these calls."""
@@ -65,26 +85,25 @@ class Gateways:
             task.cancel()
             self._leaving.add(task)
         self._running.clear()
-        self._queued.clear()
         self._known.clear()
+        self._resting.clear()
         for waiting in self._behind.values():
             waiting.clear()
 
     async def close(self) -> None:
         """What is not answered yet is found `calling` at the next start."""
+        self._closed = True
         self.forget()
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    def _start(self) -> None:
-        while self._queued and len(self._running) < self._calls_max:
-            begun = self._queued.popleft()
-            if begun.key in self._behind:
-                self._behind[begun.key].append(begun)
-                continue
-            self._behind[begun.key] = deque()
-            task = asyncio.create_task(self._until_known(begun))
-            self._running[begun.idempotency_key] = task
-            task.add_done_callback(partial(self._ended, begun))
+    def _start(self, begun: Begun) -> None:
+        if begun.key in self._behind:
+            self._behind[begun.key].append(begun)
+            return
+        self._behind[begun.key] = deque()
+        task = asyncio.create_task(self._until_known(begun))
+        self._running[begun.idempotency_key] = task
+        task.add_done_callback(partial(self._ended, begun))
 
     def _ended(self, begun: Begun, task: asyncio.Task[None]) -> None:
         if task in self._leaving:
@@ -92,27 +111,43 @@ class Gateways:
         else:
             self._running.pop(begun.idempotency_key, None)
             self._known.discard(begun.idempotency_key)
-        self._queued.extendleft(reversed(self._behind.pop(begun.key)))
-        self._start()
+        for waiting in self._behind.pop(begun.key):
+            self._start(waiting)
 
     async def _until_known(self, begun: Begun) -> None:
         backoff_s = _BACKOFF_FIRST_S
-        while True:
-            try:
-                await self._returned(Returned(begun, await self._call(begun)))
-            except Unknown as error:
-                self.unknown += 1
-                where = {"key": begun.key, "operation_id": begun.operation, "reason": str(error)}
-                _log.warning("the gateway's answer is unknown; calling again", extra=where)
-            except Exception:  # noqa: BLE001 - whatever it was, the outcome is not known
-                _log.exception(
-                    "a gateway's result could not be recorded; calling again",
-                    extra={"key": begun.key, "operation_id": begun.operation},
-                )
-            else:
-                return
+        while not await self._made(begun):
+            self._resting.add(begun.idempotency_key)
             await asyncio.sleep(backoff_s)
+            self._resting.discard(begun.idempotency_key)
             backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
+
+    async def _made(self, begun: Begun) -> bool:
+        """One try: whether its outcome is known and recorded."""
+        where = {"key": begun.key, "operation_id": begun.operation}
+        async with self._slots:
+            try:
+                result = await self._call(begun)
+            except Unknown as error:
+                self._unknown += 1
+                _log.warning(
+                    "the gateway's answer is unknown; calling again",
+                    extra={**where, "reason": str(error)},
+                )
+                return False
+            except Exception:  # noqa: BLE001 - whatever it was, the outcome is not known
+                self._unknown += 1
+                _log.exception("a call to the outside raised; calling again", extra=where)
+                return False
+            try:
+                await self._returned(Returned(begun, result))
+            except Exception:  # noqa: BLE001 - a fault of the handler, or of a row
+                self._unrecorded += 1
+                _log.exception(
+                    "a gateway's result could not be recorded; calling again", extra=where
+                )
+                return False
+        return True
 
     async def _call(self, begun: Begun) -> Result:
         named = begun.call.name if begun.command is None else type(begun.command.body)

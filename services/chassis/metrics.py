@@ -84,6 +84,8 @@ CHASSIS = (
     Family("saga_gateway_calls", "gauge", ("service",), "Calls to the outside under way"),
     Family("saga_gateway_unknown_total", "counter", ("service",),
            "Calls whose outcome was unknown and that are made again"),
+    Family("saga_gateway_unrecorded_total", "counter", ("service",),
+           "Calls whose result could not be recorded and that are made again; the log names them"),
     Family("saga_heartbeat_timestamp_seconds", "gauge", ("service",), "Last beat, unix time"),
     Family("saga_store_operation_seconds", "histogram", ("operation",),
            "One transaction of the database", FAST),
@@ -287,6 +289,9 @@ class Metrics:
 
     def gateway_unknown(self, n: int = 1) -> None:
         self.meters.add("saga_gateway_unknown_total", (self.service,), n)
+
+    def gateway_unrecorded(self, n: int = 1) -> None:
+        self.meters.add("saga_gateway_unrecorded_total", (self.service,), n)
 
     def heartbeat(self) -> None:
         self.meters.set("saga_heartbeat_timestamp_seconds", (self.service,), time.time())

@@ -21,6 +21,7 @@ from schemas.topics import TOPICS, reply_topic, topics_read_by
 from services.chassis.api import secured
 from services.chassis.bus import BusError
 from services.chassis.clock import Clock
+from services.chassis.gateways import Gateways
 from services.chassis.health import Check, operations_app, serving
 from services.chassis.items import Applied
 from services.chassis.metrics import Family, Known, Meters, Metrics
@@ -29,7 +30,7 @@ from services.chassis.reading import Reading
 from services.chassis.relay import Relay
 from services.chassis.settings import Settings
 from services.chassis.sqlite import SqliteStore
-from services.chassis.store import Plan, Select, StoreError, statements
+from services.chassis.store import StoreError, statements
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
 REASONS = (
@@ -77,6 +78,8 @@ class Gauged(Protocol):
     def unwritable(self) -> str: ...
     @property
     def calls_under_way(self) -> int: ...
+    @property
+    def gateways(self) -> Gateways | None: ...
 
 
 class Watched(NamedTuple):
@@ -191,25 +194,29 @@ class Surface:
         for (topic, event), n in relay.take_published().items():
             metrics.published(topic, event, n)
         metrics.gateway_calls(intake.calls_under_way)
+        if intake.gateways is not None:
+            metrics.gateway_unknown(intake.gateways.take_unknown())
+            metrics.gateway_unrecorded(intake.gateways.take_unrecorded())
         stopped: dict[str, int] = {}
         for place in reading.stopped:
             stopped[place.topic] = stopped.get(place.topic, 0) + 1
         metrics.partitions_stopped(stopped)
-        (pending, oldest_us), dead, parked = await store.run(_backlog)
-        age_us = self._clock.now_us() - oldest_us if pending else 0
-        metrics.outbox(pending, age_us / 1_000_000, relay.blocked)
-        metrics.dead_letters_pending(dead)
-        metrics.parked_keys(parked)
+        await self._measure_store(relay.blocked, store)
         for topic, behind in (await reading.lag()).items():
             metrics.lag(topic, behind.messages, behind.seconds)
 
-
-def _backlog() -> Plan[tuple[tuple[int, int], dict[str, int], int]]:
-    outbox = yield Select(SQL["outbox.backlog"])
-    dead = yield Select(SQL["dead.pending"])
-    parked = yield Select(SQL["parked.all"])
-    pending = (int(outbox[0][0] or 0), int(outbox[0][1] or 0))
-    return pending, {str(topic): int(n or 0) for topic, n in dead}, len(parked)
+    async def _measure_store(self, blocked: int, store: SqliteStore) -> None:
+        """On the connection for reading: the writer waits for nobody's metrics."""
+        metrics = self.metrics
+        (outbox,) = await store.read(SQL["outbox.backlog"].sql)
+        pending = int(outbox["pending"] or 0)
+        made_us = int(outbox["oldest_us"] or 0)
+        age_us = self._clock.now_us() - made_us if pending else 0
+        metrics.outbox(pending, age_us / 1_000_000, blocked)
+        dead = await store.read(SQL["dead.pending"].sql)
+        metrics.dead_letters_pending({str(row["topic"]): int(row["n"] or 0) for row in dead})
+        (parked,) = await store.read(SQL["parked.count"].sql)
+        metrics.parked_keys(int(parked["n"] or 0))
 
 
 def _known(name: str) -> Known:

@@ -113,6 +113,19 @@ async def until(true: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
+async def turn() -> None:
+    """One turn of the loop, also while sleep is somebody else's."""
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.set_result, None)
+    await future
+
+
+async def answered(d: Desk, key: str) -> None:
+    while f"{key}/mail/send" not in d.outside.open:
+        await turn()
+    d.outside.answer(key, n=1)
+
+
 async def test_calls_of_one_key_go_one_after_the_other() -> None:
     """The second begins when the first is recorded; another key's goes beside them."""
     async with desk() as d:
@@ -148,7 +161,9 @@ async def test_an_unknown_outcome_is_asked_again_ever_more_rarely(slept: list[fl
         await until(lambda: d.recorder.returned)
     assert d.outside.asked == ["a/mail/send"] * 11
     assert slept == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
-    assert (d.gateways.unknown, [each.result for each in d.recorder.returned]) == (10, [{"n": 1}])
+    assert (d.gateways.take_unknown(), d.gateways.take_unknown()) == (10, 0)
+    assert d.gateways.take_unrecorded() == 0
+    assert [each.result for each in d.recorder.returned] == [{"n": 1}]
 
 
 async def test_a_fault_of_the_call_or_of_recording_is_no_outcome(slept: list[float]) -> None:
@@ -163,6 +178,67 @@ async def test_a_fault_of_the_call_or_of_recording_is_no_outcome(slept: list[flo
             await until(lambda: not d.outside.under_way)
         await until(lambda: d.recorder.returned)
     assert (len(d.outside.asked), len(slept)) == (3, 2)
+    assert (d.gateways.take_unknown(), d.gateways.take_unrecorded()) == (1, 1)
+
+
+async def test_calls_that_back_off_keep_nobody_from_calling(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Results that cannot be recorded are seen at every try, and the others go on."""
+    awake = asyncio.Event()
+
+    async def rest(_: float) -> None:
+        await awake.wait()
+
+    monkeypatch.setattr(gateways_module.asyncio, "sleep", rest)
+    async with desk(calls_max=2) as d, asyncio.timeout(2):
+        d.recorder.faults = [RuntimeError("bug")] * 2
+        d.gateways.begin([begun(each) for each in "abcd"])
+        assert d.gateways.full
+        for each in "ab":
+            await answered(d, each)
+        for each in "cd":
+            await answered(d, each)
+        while d.gateways.under_way > 2:
+            await turn()
+        assert [each.key for each in d.recorder.returned] == ["c", "d"]
+        assert (d.gateways.full, d.gateways.take_unrecorded()) == (False, 2)
+        awake.set()
+        for each in "ab":
+            await answered(d, each)
+        while d.gateways.under_way:
+            await turn()
+    operations = [vars(each).get("operation_id") for each in caplog.records]
+    assert operations == ["a/mail", "b/mail"]
+
+
+async def test_calls_that_back_off_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that is away for an hour leaves work in the log, not in memory."""
+    never = asyncio.Event()
+
+    async def rest(_: float) -> None:
+        await never.wait()
+
+    monkeypatch.setattr(gateways_module.asyncio, "sleep", rest)
+    most = gateways_module.RESTING_TIMES * 2
+    async with desk(calls_max=2) as d, asyncio.timeout(2):
+        d.outside.faults = [Unknown("away")] * most
+        d.gateways.begin([begun(f"k{each}") for each in range(most - 1)])
+        while len(d.outside.asked) < most - 1:
+            await turn()
+        assert not d.gateways.full
+        d.gateways.begin([begun("last")])
+        assert d.gateways.full
+
+
+async def test_nothing_begins_after_the_end() -> None:
+    """What a last transaction begins is found `calling` at the next start."""
+    async with desk() as d:
+        await d.gateways.close()
+        d.gateways.begin([begun("a")])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (d.gateways.under_way, d.outside.asked) == (0, [])
 
 
 async def test_a_call_begun_twice_is_made_once() -> None:

@@ -210,7 +210,7 @@ async def test_a_batch_that_waited_for_the_disk_lives_by_todays_clock(writer: Wr
     """What is written after an hour of full disk is of now: no timer is overdue at its birth."""
     drive, clock = writer.member.store.drive, writer.member.clock
 
-    def an_hour_of_full_disk(plan: Callable[[], Plan[object]]) -> object:
+    def an_hour_of_full_disk(_: Callable[[], Plan[object]]) -> object:
         writer.member.store.drive = drive  # type: ignore[method-assign]
         clock.move(3600)
         raise Unavailable("disk full")

@@ -82,6 +82,7 @@ def test_each_call_reaches_its_series(metrics: Metrics) -> None:
     metrics.contract_violation("Void", "schema")
     metrics.gateway_calls(5)
     metrics.gateway_unknown()
+    metrics.gateway_unrecorded(2)
     metrics.store_operation(0.003)
     metrics.store_log(4096)
     metrics.http_request("/orders/{order_id}", "BREW", 418, 0.1)
@@ -102,6 +103,7 @@ def test_each_call_reaches_its_series(metrics: Metrics) -> None:
             "saga_contract_violations_total": {**mine, "event": "Void", "kind": "schema"},
             "saga_gateway_calls": mine,
             "saga_gateway_unknown_total": mine,
+            "saga_gateway_unrecorded_total": mine,
             "saga_store_operation_seconds_sum": {"operation": "commit"},
             "saga_store_log_bytes": mine,
             "saga_http_request_seconds_count": {
@@ -113,7 +115,7 @@ def test_each_call_reaches_its_series(metrics: Metrics) -> None:
         }.items()
     }
     assert list(got.values()) == [
-        4, 0.02, 0, 7, 1.5, 1, 12, 3.5, 1, 2, 1, 5, 1, 0.003, 4096, 1, 1,
+        4, 0.02, 0, 7, 1.5, 1, 12, 3.5, 1, 2, 1, 5, 1, 2, 0.003, 4096, 1, 1,
     ]  # fmt: skip
 
 

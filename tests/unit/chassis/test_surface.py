@@ -1,0 +1,111 @@
+"""What a process shows of itself, read from its parts and from its database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from company import COMMANDS, NOW_US, SECOND_US, DirectStore, HandClock
+
+from services.chassis.messages import TopicPartition
+from services.chassis.positions import Positions
+from services.chassis.reading import Lag
+from services.chassis.settings import Settings
+from services.chassis.surface import Surface, Watched
+
+
+class Calls:
+    """Gateways as the surface sees them."""
+
+    under_way = 3
+
+    def __init__(self) -> None:
+        self.unknown, self.unrecorded = 4, 2
+
+    def take_unknown(self) -> int:
+        taken, self.unknown = self.unknown, 0
+        return taken
+
+    def take_unrecorded(self) -> int:
+        taken, self.unrecorded = self.unrecorded, 0
+        return taken
+
+
+class Desk:
+    unwritable = ""
+    calls_under_way = 3
+
+    def __init__(self) -> None:
+        self.gateways = Calls()
+
+
+class Post:
+    blocked = 1
+    failing_since_s: float | None = None
+
+    def take_published(self) -> Mapping[tuple[str, str], int]:
+        return {}
+
+
+class Poller:
+    unassigned_since_s: float | None = None
+    silent_since_s: float | None = None
+
+    def __init__(self) -> None:
+        self.stopped: dict[TopicPartition, str] = {}
+
+    async def lag(self) -> dict[str, Lag]:
+        return {COMMANDS: Lag(5, 1.5)}
+
+
+@pytest.fixture
+def store() -> DirectStore:
+    return DirectStore()
+
+
+@pytest.fixture
+def surface(store: DirectStore) -> Surface:
+    settings = Settings(service="billing", kafka_bootstrap_servers="k:1", home=Path())
+    made = Surface("billing", settings, HandClock(), None)
+    parts = Watched(Poller(), Post(), Desk(), Positions(), store)  # type: ignore[arg-type]
+    made.watch(parts)
+    return made
+
+
+def value(surface: Surface, name: str, **labels: str) -> float | None:
+    return surface.metrics.meters.registry.get_sample_value(name, labels)
+
+
+async def test_what_gateways_do_not_know_is_counted_once(surface: Surface) -> None:
+    """Two looks at the same counts add them once."""
+    await surface._measure()
+    await surface._measure()
+    names = ("unknown_total", "unrecorded_total", "calls")
+    found = [value(surface, f"saga_gateway_{name}", service="billing") for name in names]
+    assert found == [4, 2, 3]
+
+
+async def test_what_waits_is_counted_without_the_writers_connection(
+    surface: Surface, store: DirectStore
+) -> None:
+    """Unsent messages with the oldest's age, open dead letters by topic, parked keys."""
+    for seq, sent in ((1, NOW_US), (2, None), (3, None)):
+        store.write(
+            "INSERT INTO outbox (seq, key, id, attempt, topic, record_key, value, headers,"
+            " made_us, sent_us) VALUES (?, 1, ?, 1, 't', 'k', x'', x'', ?, ?)",
+            seq,
+            str(seq),
+            NOW_US - (10 - seq) * SECOND_US,
+            sent,
+        )
+    store.write("INSERT INTO parked_keys VALUES (1, 'r', 'd', 1)")
+    store.write("INSERT INTO keys VALUES (1, 'k')")
+    runs = store.runs
+    await surface._measure()
+    mine = {"service": "billing"}
+    assert store.runs == runs
+    assert [
+        value(surface, f"saga_{name}", **mine)
+        for name in ("outbox_pending", "outbox_oldest_age_seconds", "parked_keys")
+    ] == [2, 8, 1]
