@@ -48,12 +48,12 @@ def order(order_id: str, **fields: object) -> OrderPlaced:
 
 
 def many_orders(prefix: str, n: int) -> list[OrderPlaced]:
-    """Of every ten: one the carrier refuses, one declined, one sold out, one of a flaky bank."""
+    """Of every ten: one the carrier refuses, one declined, one sold out, one of a slow bank."""
     special: Mapping[int, dict[str, object]] = {
         2: {"country": REFUSED_BY_CARRIER},
         4: {"payment_method": "tok_declined"},
         6: {"lines": (Line(SOLD_OUT, 1, 500), Line("cup", 1, 1000))},
-        8: {"payment_method": "tok_error"},
+        8: {"payment_method": "tok_slow"},
     }
     return [
         order(f"{prefix}-{at}", customer_id=f"{prefix}-c{at % 7}", **special.get(at % 10, {}))

@@ -314,6 +314,34 @@ async def test_a_key_used_twice_is_the_same_order_or_refused(company: Company) -
     assert other.json()["type"] == "/problems/idempotency_key_reused"
 
 
+async def test_a_cancellation_is_asked_for_over_http(company: Company) -> None:
+    """An order that is unknown is 404; one under way is cancelled; one that ended is 409."""
+    one = order("http-2", payment_method="tok_slow")
+    reason = {"reason": "changed my mind"}
+    async with Shop(company) as shop:
+        unknown = await shop.post(
+            "/orders/nobodys/cancellation", json=reason, headers={"Idempotency-Key": "c-1"}
+        )
+        await company.publish(*placed(one))
+        known = "SELECT 1 FROM placed_order WHERE order_id = 'http-2' AND status = 'placed'"
+        await until(lambda: company.rows("orders", known), "orders has heard of it")
+        asked = await shop.post(
+            "/orders/http-2/cancellation", json=reason, headers={"Idempotency-Key": "c-2"}
+        )
+        assert await check_books(company, [one]) == {"cancelled": 1}
+        late = await shop.post(
+            "/orders/http-2/cancellation", json=reason, headers={"Idempotency-Key": "c-3"}
+        )
+        shown = (await shop.get("/orders/http-2")).json()
+    assert [each.status_code for each in (unknown, asked, late)] == [404, 202, 409]
+    assert [each.json()["type"] for each in (unknown, late)] == [
+        "/problems/unknown_order",
+        "/problems/finished",
+    ]
+    assert (shown["status"], shown["outcome"]["reason"]) == ("cancelled", "cancelled")
+    assert [each["request_id"] for each in shown["cancellations"]] == ["c-2"]
+
+
 async def test_nobody_posts_without_the_token(company: Company) -> None:
     address = company.addresses["orders"]
     async with httpx.AsyncClient(base_url=address, trust_env=False) as stranger:
@@ -349,3 +377,19 @@ async def test_a_delivery_told_twice_is_received_once(company: Company) -> None:
     await deliver(company, "twice")
     await until(company.drained, "nothing is under way")
     assert company.rows("inventory", query) == before
+
+
+async def test_the_metrics_count_what_the_database_holds(company: Company) -> None:
+    """Nothing crashed here, so the counters of sagas are the rows of sagas."""
+    await until(company.drained, "nothing is under way")
+    counted: Counter[tuple[str, str]] = Counter()
+    for (name, labels), value in (await company.metrics("orchestrator")).items():
+        if name == "saga_finished_total":
+            told = dict(labels)
+            counted[told["saga"], told["outcome"]] += int(value)
+    rows = company.rows(
+        "orchestrator",
+        "SELECT definition, phase, count(*) FROM sagas"
+        " WHERE phase IN ('completed', 'compensated') GROUP BY definition, phase",
+    )
+    assert +counted == {(saga, phase): n for saga, phase, n in rows}
