@@ -112,9 +112,10 @@ class Lonely:
         try:
             yield
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             code = await process.wait()
-        assert code == 0
+        assert code == 0, self._log.read_text()
 
     async def ready(self) -> bool:
         return await answers_ok("127.0.0.1", self._port, "/readyz")
