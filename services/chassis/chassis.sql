@@ -47,8 +47,13 @@ INSERT INTO outbox (seq, key, id, attempt, topic, record_key, value, headers, ma
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: outbox.unsent
-SELECT seq, topic, record_key, id, value, headers, attempt FROM outbox
+-- Number and bytes of each; thousands of whole rows would be gigabytes.
+SELECT seq, length(value) + length(headers) FROM outbox
 WHERE sent_us IS NULL AND blocked IS NULL AND record_key NOT IN :keys ORDER BY seq LIMIT ?
+
+-- name: outbox.rows
+SELECT seq, topic, record_key, id, value, headers, attempt FROM outbox
+WHERE seq IN :keys ORDER BY seq
 
 -- name: outbox.blocked
 -- Whose keys wait. Nobody waits for a copy on a dead letter topic: each says all by itself.

@@ -56,7 +56,7 @@ def _row(seq: int, key: int, out: Outgoing, now_us: int) -> Row:
 
 
 def outgoing(rows: Sequence[Row]) -> list[tuple[int, Outgoing]]:
-    """Rows of `outbox.unsent` as they are published."""
+    """Rows of `outbox.rows` as they are published."""
     return [
         (
             int(seq or 0),

@@ -22,6 +22,9 @@ from services.chassis.store import Plan, Select, Store, StoreError, Write, state
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
 BATCH_MAX = 2_000
+# What a slow broker takes within the publisher's deadline: one that cannot hold a batch never
+# gets past it.
+BATCH_BYTES = 4 * 1024 * 1024
 WAITING_MAX = 20_000
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 2.0
 _log = logging.getLogger(__name__)
@@ -49,6 +52,7 @@ class Relay:
         self._unmarked: set[int] = set()
         self._blocked: dict[str, int] = {}
         self._from_store = True
+        self._anew = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self.acked_through = 0
@@ -86,11 +90,9 @@ class Relay:
         self._unmarked.difference_update(numbers)
 
     def reload(self) -> None:
-        """Somebody else may have written: trust the database, not memory."""
-        self._from_store = True
-        self._waiting.clear()
-        self._idle.clear()
-        self._wake.set()
+        """Somebody else may have written: trust the database, not memory nor this producer."""
+        self._anew = True
+        self._trust_the_database()
 
     async def drained(self) -> None:
         """Until all that was offered is acknowledged."""
@@ -105,14 +107,21 @@ class Relay:
                 if self.failing_since_s is None:
                     self.failing_since_s = self._clock.monotonic_s()
                 _log.warning("publishing failed", extra={"reason": str(error)})
-                self.reload()
+                self._trust_the_database()
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
             else:
                 backoff_s, self.failing_since_s = _BACKOFF_FIRST_S, None
 
+    def _trust_the_database(self) -> None:
+        self._from_store = True
+        self._waiting.clear()
+        self._idle.clear()
+        self._wake.set()
+
     async def _turn(self) -> None:
-        if not self._publisher.alive:
+        if self._anew or not self._publisher.alive:
+            self._anew = False
             await self._publisher.rebuild()
         if self._from_store:
             batch = await self._load()
@@ -122,7 +131,10 @@ class Relay:
                 self._wake.clear()
                 await self._wake.wait()
                 return
-            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+            # Whose headers are not packed made them itself: they are short.
+            sizes = [len(out.value) + len(out.packed) for _, out in self._waiting[:BATCH_MAX]]
+            n = _within(sizes)
+            batch, self._waiting = self._waiting[:n], self._waiting[n:]
         batch = [each for each in batch if each[1].key not in self._blocked]
         if batch:
             await self._publish(batch)
@@ -136,25 +148,28 @@ class Relay:
         self._from_store = False
         self._waiting.clear()
 
-        def unsent() -> Plan[list[Numbered]]:
+        def unsent() -> Plan[tuple[list[Numbered], bool]]:
             blocked = yield Select(SQL["outbox.blocked"])
             self._blocked = {str(row[1]): int(row[0] or 0) for row in blocked}
-            limit = BATCH_MAX + len(self._unmarked)
             last = yield Select(SQL["outbox.last"])
             self._last = int(last[0][0] or 0)
-            return outgoing((yield Select(SQL["outbox.unsent"], (list(self._blocked), limit))))
+            limit = BATCH_MAX + len(self._unmarked)
+            rows = yield Select(SQL["outbox.unsent"], (list(self._blocked), limit))
+            fresh = [row for row in rows if row[0] not in self._unmarked][:BATCH_MAX]
+            n = _within([int(size or 0) for _, size in fresh])
+            numbers = [seq for seq, _ in fresh[:n]]
+            whole = len(rows) < limit and n == len(fresh)
+            return outgoing((yield Select(SQL["outbox.rows"], (numbers,)))), whole
 
-        rows = await self._store.run(unsent)
-        fresh = [each for each in rows if each[0] not in self._unmarked]
+        fresh, whole = await self._store.run(unsent)
         sent_through = fresh[0][0] - 1 if fresh else self._last
         self.acked_through = max(self.acked_through, sent_through)
-        highest = rows[-1][0] if rows else 0
-        if len(rows) >= BATCH_MAX:
+        if whole:
+            self._waiting = [each for each in self._waiting if each[0] > self._last]
+        else:
             self._from_store = True
             self._waiting.clear()
-        else:
-            self._waiting = [each for each in self._waiting if each[0] > highest]
-        return fresh[:BATCH_MAX]
+        return fresh
 
     async def _publish(self, batch: list[Numbered]) -> None:
         try:
@@ -182,6 +197,16 @@ class Relay:
             yield Write(SQL["outbox.block"], [(reason, seq)], expect=1)
 
         await self._store.run(block)
+
+
+def _within(sizes: Sequence[int]) -> int:
+    """How many of the first ones go together: as many bytes as a batch may have, at least one."""
+    total = 0
+    for at, size in enumerate(sizes):
+        total += size
+        if total > BATCH_BYTES and at:
+            return at
+    return len(sizes)
 
 
 def _type_of(out: Outgoing) -> bytes:

@@ -11,7 +11,7 @@ from company import COMMANDS, DirectStore, HandClock, Member, billing, command
 
 from services.chassis import relay as relay_module
 from services.chassis.bus import BrokerSilent, PublishRefused
-from services.chassis.messages import Outgoing
+from services.chassis.messages import Outgoing, pack
 from services.chassis.outbox import Outbox
 from services.chassis.relay import Relay
 from services.chassis.store import Plan, Select, Statement, Unavailable, Write
@@ -259,6 +259,76 @@ async def test_a_backlog_of_many_batches_goes_out_in_order(monkeypatch: pytest.M
     assert max(post.broker.batches) <= 3
 
 
+@pytest.mark.parametrize("kept", ["database", "memory"])
+async def test_large_rows_leave_in_batches_that_a_deadline_holds(
+    kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes bound a batch as the number of rows does; one row larger than that goes alone."""
+    monkeypatch.setattr(relay_module, "BATCH_BYTES", 1000)
+    post = Post()
+    sizes = [1, 400, 500, 100, 5000, 1, 1, 400, 700, 1]
+    made = [Outgoing("t", "k", str(at), b"." * size, ()) for at, size in enumerate(sizes, 1)]
+    async with running(post):
+        if kept == "memory":
+            await post.relay.drained()
+        post.say(*made, offer=kept == "memory")
+        post.relay.offer([])
+        await until(lambda: len(post.acked) == len(sizes))
+        await post.relay.drained()
+    assert post.broker.log == told(*range(1, len(sizes) + 1))
+    assert post.broker.batches == [3, 1, 1, 3, 2]
+
+
+async def test_headers_count_as_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of records with large headers and no value are large."""
+    monkeypatch.setattr(relay_module, "BATCH_BYTES", 1000)
+    post = Post()
+    headers = (("h", b"." * 600),)
+    made = [Outgoing("t", "k", str(at), b"", headers, packed=pack(headers)) for at in range(1, 7)]
+    async with running(post):
+        await post.relay.drained()
+        post.say(*made[:3])
+        await post.relay.drained()
+        post.say(*made[3:], offer=False)
+        post.relay.reload()
+        await post.relay.drained()
+    assert (post.broker.log, post.broker.batches) == (told(1, 2, 3, 4, 5, 6), [1] * 6)
+
+
+async def test_rows_that_wait_to_be_marked_do_not_keep_the_relay_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While nobody can write what was acknowledged, the relay rests, and memory serves."""
+    monkeypatch.setattr(relay_module, "BATCH_MAX", 3)
+    post = Post()
+    post.commit(*["k"] * 9, offer=False)
+    async with running(post):
+        await until(lambda: len(post.acked) == 9)
+        async with asyncio.timeout(3):
+            await post.relay.drained()
+        runs = post.store.runs
+        post.commit("k")
+        await post.relay.drained()
+        assert post.store.runs - runs == 1  # the commit itself
+    assert post.broker.log == told(*range(1, 11))
+
+
+async def test_a_new_producer_after_whatever_makes_memory_doubtful() -> None:
+    """What the old one still has under way could come after what another owner said."""
+    post = Post()
+    async with running(post):
+        await post.relay.drained()
+        post.commit("k")
+        await post.relay.drained()
+        assert post.broker.rebuilt == 1
+        post.relay.reload()
+        post.commit("k")
+        await post.relay.drained()
+        post.commit("k")
+        await post.relay.drained()
+    assert (post.first(), post.broker.rebuilt) == (told(1, 2, 3), 2)
+
+
 async def test_memory_is_bounded_while_the_broker_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above its bound the relay lets go of rows, and finds them in the database."""
     monkeypatch.setattr(relay_module, "WAITING_MAX", 4)
@@ -320,6 +390,7 @@ async def test_a_store_that_cannot_read_is_asked_again() -> None:
     async with running(post):
         await until(lambda: post.acked == [1])
     assert (post.broker.log, post.relay.failing_since_s) == (told(1), None)
+    assert post.broker.rebuilt == 1
 
 
 async def test_a_row_is_marked_only_after_it_was_acknowledged() -> None:
