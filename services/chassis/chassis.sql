@@ -68,17 +68,24 @@ UPDATE outbox SET blocked = ? WHERE seq = ?
 
 -- name: outbox.waiting
 -- Which of these messages are still unsent: the timers of their replies do not count yet.
-SELECT outbox.id FROM outbox WHERE sent_us IS NULL AND id IN :keys
+-- By key and id: there may be as many unsent ones as an outage is long.
+SELECT outbox.id FROM :pairs AS wanted
+CROSS JOIN outbox ON outbox.key = wanted.value ->> 0 AND outbox.id = wanted.value ->> 1
+WHERE outbox.sent_us IS NULL
 
 -- name: outbox.backlog
 -- For metrics, every two seconds: beyond so many the exact number tells nobody more.
 SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE sent_us IS NULL LIMIT 100000)) AS pending,
     (SELECT made_us FROM outbox WHERE sent_us IS NULL ORDER BY seq LIMIT 1) AS oldest_us
 
+-- name: outbox.old
+SELECT count(*) FROM (SELECT sent_us FROM outbox WHERE seq < ? ORDER BY seq LIMIT 2000)
+WHERE sent_us < ?
+
 -- name: outbox.sweep
--- Never the last row: the next number is one more than its.
-DELETE FROM outbox WHERE seq IN
-    (SELECT seq FROM outbox WHERE seq < ? AND sent_us < ? ORDER BY seq LIMIT 5000)
+-- The oldest slice. Never the last row: the next number is one more than its.
+DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE seq < ? ORDER BY seq LIMIT 2000)
+    AND sent_us < ?
 
 -- name: timers.set
 INSERT INTO timers (key, name, partition, due_us, interval_us, awaits, message_id)
@@ -161,9 +168,11 @@ INSERT INTO parked_keys (key, reason, detail, since_us) VALUES (?, ?, ?, ?)
 DELETE FROM parked_keys WHERE key = ?
 
 -- name: dead.add
+-- Nobody waits for a rejected one: it is settled at its birth.
 INSERT INTO dead_letters (key, kind, reason, detail, stage, topic, partition, offset,
-    timestamp_ms, record_key, value, headers, at_us)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    timestamp_ms, record_key, value, headers, at_us, state)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+    CASE ?2 WHEN 'rejected' THEN 'rejected' ELSE 'open' END)
 
 -- name: dead.waiting
 SELECT seq, topic, partition, offset, timestamp_ms, record_key, value, headers
@@ -176,6 +185,12 @@ UPDATE dead_letters SET state = ? WHERE seq = ? AND state = 'open'
 -- name: dead.pending
 SELECT topic, count(*) AS n FROM dead_letters WHERE state = 'open' GROUP BY topic
 
+-- name: dead.settled
+SELECT seq FROM dead_letters WHERE state <> 'open' AND at_us < ? ORDER BY at_us LIMIT ?
+
+-- name: dead.forget
+DELETE FROM dead_letters WHERE seq = ?
+
 -- name: attempts.begin
 INSERT INTO attempts (topic, partition, offset, tries) VALUES (?, ?, ?, 1)
 ON CONFLICT (topic, partition, offset) DO UPDATE SET tries = tries + 1
@@ -185,3 +200,7 @@ SELECT tries FROM attempts WHERE topic = ? AND partition = ? AND offset = ?
 
 -- name: attempts.forget
 DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset < ?
+
+-- name: attempts.sweep
+DELETE FROM attempts WHERE offset < (SELECT next FROM offsets
+    WHERE offsets.topic = attempts.topic AND offsets.partition = attempts.partition)

@@ -135,7 +135,7 @@ class Transaction(Generic[S]):
         yield Write(
             SQL["timers.take"], [(row[0], row[2], row[3]) for row in rows], expect=len(rows)
         )
-        unsent = yield Select(SQL["outbox.waiting"], ([str(row[6]) for row in rows],))
+        unsent = yield Select(SQL["outbox.waiting"], ([(row[0], row[6]) for row in rows],))
         waiting = {row[0] for row in unsent}
         fired: list[Item] = []
         for key, name, timer, _, interval_us, awaits, message_id in rows:

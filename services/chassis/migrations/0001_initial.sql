@@ -30,6 +30,7 @@ CREATE TABLE outbox (
 );
 CREATE UNIQUE INDEX outbox_once ON outbox (key, id, attempt);
 CREATE INDEX outbox_unsent ON outbox (seq) WHERE sent_us IS NULL;
+CREATE INDEX outbox_blocked ON outbox (seq) WHERE blocked IS NOT NULL;
 
 -- What is due when, by the partition whose owner may fire it.
 CREATE TABLE timers (
@@ -74,9 +75,11 @@ CREATE TABLE dead_letters (
     timestamp_ms INTEGER NOT NULL,
     record_key BLOB, value BLOB, headers BLOB NOT NULL,
     at_us INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'open'   -- open -> redriven | discarded
+    state TEXT NOT NULL           -- open -> redriven | rejected | discarded
 );
 CREATE INDEX dead_letters_open ON dead_letters (key, seq) WHERE state = 'open';
+CREATE INDEX dead_letters_pending ON dead_letters (topic) WHERE state = 'open';
+CREATE INDEX dead_letters_settled ON dead_letters (at_us) WHERE state <> 'open';
 
 -- After an unclean end: how often a record was begun and not finished.
 CREATE TABLE attempts (

@@ -131,7 +131,7 @@ def test_a_rejected_record_leaves_a_row_a_copy_and_a_count_and_its_key_goes_on(c
     assert list(kept) == headers
     why = dict(copy.headers[len(headers) :])
     assert (why["dlt-error-class"], why["dlt-original-offset"]) == (reason.encode(), b"0")
-    assert member.dead("kind") == [("rejected",)]
+    assert member.dead("kind, state") == [("rejected", "rejected")], "nobody waits for it"
 
 
 def test_what_is_larger_than_a_dead_letter_is_cut_and_says_so() -> None:
