@@ -6,6 +6,7 @@ the time is not the service's.
 
 from __future__ import annotations
 
+from orchestrator.engine import retention
 from orchestrator.engine.shell import Shell
 from orchestrator.engine.store import MIGRATIONS
 from orchestrator.meters import SagaMeters
@@ -30,4 +31,5 @@ PROGRAM = Program(
     awaited=awaited(SAGAS),
     never_queued=frozenset({OPERATOR_TOPIC}),
     meters=SagaMeters(SAGAS),
+    retention=retention.RULES,
 )

@@ -41,3 +41,29 @@ INSERT INTO operator_verbs (id, saga_id, verb, actor, reason, result, version_be
     version_after, at_us)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
+
+-- name: sagas.ended
+-- Never the last one: the next number is one more than its.
+SELECT id FROM sagas INDEXED BY sagas_finished
+WHERE phase IN ('completed', 'compensated') AND updated_us < ?
+    AND id < (SELECT max(id) FROM sagas)
+ORDER BY updated_us LIMIT ?
+
+-- name: sagas.forget
+DELETE FROM sagas WHERE id = ?
+
+-- name: data.forget
+DELETE FROM saga_data WHERE saga = ?
+
+-- name: made.forget
+DELETE FROM made WHERE saga = ?
+
+-- name: journal.forget
+-- After its saga: the journal of one that has a row cannot be deleted.
+DELETE FROM journal WHERE saga = ?
+
+-- name: verbs.old
+SELECT id FROM (SELECT id, at_us FROM operator_verbs ORDER BY rowid LIMIT ?) WHERE at_us < ?
+
+-- name: verbs.forget
+DELETE FROM operator_verbs WHERE id = ?

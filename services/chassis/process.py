@@ -45,6 +45,7 @@ from services.chassis.logs import configure
 from services.chassis.positions import Positions
 from services.chassis.reading import Reading
 from services.chassis.relay import Relay
+from services.chassis.retention import Rule
 from services.chassis.settings import Settings, SettingsError
 from services.chassis.sqlite import SqliteStore, open_store
 from services.chassis.startup import wait_for_topics
@@ -66,6 +67,7 @@ class Program(Generic[S]):
     `application` is made from the maker of its messages and the function that places a key.
     `awaited`: topic → group of the readers that its timers wait for. `never_queued`: topics whose
     messages do not wait behind a parked key. `meters` counts what the application committed.
+    `retention`: rules for tables of its own that grow.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Program(Generic[S]):
     awaited: Mapping[str, str] = field(default_factory=dict)
     never_queued: frozenset[str] = frozenset()
     meters: Counting | None = None
+    retention: Sequence[Rule] = ()
     settings: type[Settings] = Settings
 
 
@@ -199,6 +202,7 @@ class Process(Generic[S]):
             fire=intake.put_tick,
         )
         keeping = Housekeeping(store, reader, positions, relay, settings, clock, store.log_bytes)
+        keeping.rules += tuple(program.retention)
         return Parts(reader, publisher, admin, positions, intake, relay, reading, timers, keeping)
 
     def _clients(self, topics: Sequence[str]) -> tuple[Reader, Publisher]:

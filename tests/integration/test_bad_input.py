@@ -100,7 +100,7 @@ async def test_it_is_kept_by_every_reader_with_its_reason(
     assert {name for name, rows in found.items() if rows} == set(case.seen_by)
     for name in case.seen_by:
         ((*kept, headers, detail),) = found[name]
-        state, sent = "open", case.sent
+        state, sent = "rejected" if case.kind == "rejected" else "open", case.sent
         assert kept == [case.kind, case.reason, case.stage, state, sent.key, sent.value]
         assert isinstance(headers, bytes)
         assert unpack(headers) == sent.headers

@@ -43,7 +43,9 @@ CREATE TABLE journal (
 CREATE INDEX journal_of_saga ON journal (saga, seq);
 CREATE TRIGGER journal_stands BEFORE UPDATE ON journal
     BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+-- Only retention takes lines away, and only those of a saga that is gone.
 CREATE TRIGGER journal_stays BEFORE DELETE ON journal
+    WHEN EXISTS (SELECT 1 FROM sagas WHERE sagas.id = OLD.saga)
     BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
 
 -- What became of each operator's verb.
