@@ -258,10 +258,7 @@ class Reader:
         partitions: Iterable[TopicPartition],
     ) -> dict[TopicPartition, int]:
         asked = [_theirs(tp) for tp in partitions]
-        topics = {tp.topic for tp in asked}
-        for topic in topics:
-            # All at once: aiokafka would find them one by one, each behind a waiting fetch.
-            self._living()._client.add_topic(topic)  # noqa: SLF001
+        topics = _known_to(self._living(), asked)
         async with answered_within(self._tuning.answer_within_s, self._bootstrap, topics):
             answer = await question(asked) if asked else {}
         return {TopicPartition(*tp): offset for tp, offset in answer.items()}
@@ -335,6 +332,14 @@ def _new_consumer(
         fetch_max_bytes=tuning.fetch_max_bytes,
         max_partition_fetch_bytes=tuning.partition_fetch_bytes,
     )
+
+
+def _known_to(consumer: AIOKafkaConsumer, asked: Iterable[KafkaTopicPartition]) -> set[str]:
+    """Their topics, made known at once: aiokafka would do it one by one, each behind a fetch."""
+    topics = {tp.topic for tp in asked}
+    for topic in topics:
+        consumer._client.add_topic(topic)  # noqa: SLF001
+    return topics
 
 
 def _unreadable(tp: TopicPartition, position: int) -> BatchUnreadable:
