@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from services.chassis.admission import Refused
+from services.chassis.bus import PartitionStopped
 from services.chassis.clock import Clock
 from services.chassis.gateways import Gateways
 from services.chassis.items import (
@@ -36,6 +37,9 @@ from services.chassis.transaction import Batch, Setting, Tick, Transaction, arri
 
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 5.0
 _MARK_WITHIN_S = 0.2
+_SUBMIT_WITHIN_S = 10.0
+SUBMITTED_MAX = 1_000
+_ADMIT_WITHIN_S, _ADMIT_LOOK = 0.05, 8  # of the event loop's time, looked at every so many records
 _log = logging.getLogger(__name__)
 Observer = Callable[[Applied, float, int], None]
 
@@ -69,6 +73,8 @@ class Intake(Generic[S]):
         self._redrives: deque[tuple[str, asyncio.Future[object]]] = deque()
         self._sent: list[int] = []
         self._sent_at_s = 0.0
+        self._submitted = 0
+        self._observed_badly = False
         self._wake = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._busy = False
@@ -108,8 +114,24 @@ class Intake(Generic[S]):
         return self._put(returned)
 
     async def submit(self, request: Request) -> object:
-        """The handler's response, after it is committed; raises what the handler raised."""
-        return await self._put(Submitted(request))
+        """The handler's response, after it is committed; raises what the handler raised.
+
+        Unavailable: not now. Only when it waited in vain may it be committed all the same.
+        """
+        if self.unwritable:
+            raise Unavailable(self.unwritable)
+        if self._submitted >= SUBMITTED_MAX:
+            raise Unavailable(f"{self._submitted} submissions wait already; send it again later")
+        self._submitted += 1
+        try:
+            async with asyncio.timeout(_SUBMIT_WITHIN_S):
+                return await self._put(Submitted(request))
+        except TimeoutError as error:
+            raise Unavailable(
+                f"not committed within {_SUBMIT_WITHIN_S:g} s; send it again under the same id"
+            ) from error
+        finally:
+            self._submitted -= 1
 
     def redrive(self, key: str) -> asyncio.Future[object]:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -189,7 +211,10 @@ class Intake(Generic[S]):
         batch = Batch(self._clock.now_us())
         seen: dict[TopicPartition, tuple[int, int]] = {}
         heard: dict[tuple[str, int], int] = {}
+        until_s = self._clock.monotonic_s() + _ADMIT_WITHIN_S
         while self._records and len(batch.items) < self._batch_max:
+            if not len(batch.items) % _ADMIT_LOOK and self._clock.monotonic_s() > until_s:
+                break
             record = self._records[0]
             if self._positions.guarded(record):
                 break
@@ -201,6 +226,7 @@ class Intake(Generic[S]):
         for place, timestamp_ms in heard.items():
             self._positions.heard(TopicPartition(*place), timestamp_ms)
         waiting = [self._inside.popleft() for _ in range(min(len(self._inside), self._batch_max))]
+        waiting = [each for each in waiting if not _given_up(each)]
         batch.items.extend(each.item for each in waiting)
         batch.ticks, self._ticks = list(self._ticks.values()), {}
         for tick in batch.ticks:
@@ -232,6 +258,9 @@ class Intake(Generic[S]):
                     self._lost(batch, waiting, error)
                     return
             except Exception as error:  # noqa: BLE001 - a rule of the schema, or of a column
+                if self._positions.generation != generation:
+                    self._lost(batch, waiting, error)
+                    return
                 await self._one_by_one(batch, waiting, error)
                 return
             else:
@@ -257,12 +286,20 @@ class Intake(Generic[S]):
             _settle(each.future, response)
         for key, error in applied.errors:
             _log.error("a handler raised", exc_info=error, extra={"key": key})
-        self._observe(applied, self._clock.monotonic_s() - started_s, len(batch.items))
+        self._tell(applied, self._clock.monotonic_s() - started_s, len(batch.items))
         if applied.more and batch.redrive:
             self.redrive(batch.redrive)
         for tick in batch.ticks:
             if applied.more and tick.fires_max == 1:
                 self._ticks.setdefault(tick.partition, Tick(tick.partition, tick.until_us, 1))
+
+    def _tell(self, applied: Applied, seconds: float, records: int) -> None:
+        try:
+            self._observe(applied, seconds, records)
+        except Exception:  # noqa: BLE001 - what is committed is committed
+            if not self._observed_badly:
+                self._observed_badly = True
+                _log.exception("an observer of commits raised; what it counts is not complete")
 
     def _lost(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
         """Memory is not what the database says: reload positions, drop what was read."""
@@ -296,10 +333,10 @@ class Intake(Generic[S]):
             return
         _log.error("an item cannot be written, whatever is tried", exc_info=error)
         if batch.items and isinstance(batch.items[0], TurnedAway):
-            # Not even its dead letter: then it is read again and again, and never gone past.
-            self.unwritable = f"a dead letter cannot be written: {error}"
-            await asyncio.sleep(_BACKOFF_MAX_S)
-            self._lost(batch, waiting, error)
+            # Not even its dead letter: its log stands still here, and all else goes on.
+            for place, (at, _) in batch.advances.items():
+                stopped = PartitionStopped(place, at, f"a dead letter cannot be written: {error}")
+                self._positions.stop(place, str(stopped))
         for each in waiting:
             _settle(each.future, error)
 
@@ -325,6 +362,11 @@ class Intake(Generic[S]):
             except StoreError as error:
                 self.unwritable = str(error)
                 await asyncio.sleep(_BACKOFF_MAX_S)
+
+
+def _given_up(waiting: _Waiting) -> bool:
+    """A submitter who does not wait any more was told so: nothing is begun for him."""
+    return waiting.future.cancelled() and isinstance(waiting.item, Submitted)
 
 
 def _settle(future: asyncio.Future[object], response: object) -> None:

@@ -25,6 +25,7 @@ class Positions:
         self.generation = 0
         self.distrusted = True
         self.deaf: set[int] = set()  # partitions of which a log is stopped
+        self.stopped: dict[TopicPartition, str] = {}  # those logs, and why
         self._next: dict[TopicPartition, int] = {}
         self._guards: dict[TopicPartition, int] = {}
         self._unclean = False
@@ -68,6 +69,12 @@ class Positions:
             self._guards.update(dict.fromkeys(new, GUARDED_RECORDS))
         self.distrusted = False
 
+    def stop(self, place: TopicPartition, reason: str) -> None:
+        """Nothing of this log is taken any more, until positions are loaded again."""
+        self._next.pop(place, None)
+        self.stopped[place] = reason
+        self.deaf.add(place.partition)
+
     def guarded(self, record: Record) -> bool:
         if not self._guards:
             return False
@@ -98,9 +105,6 @@ class Positions:
     def partitions(self) -> set[int]:
         """Those of which every log is heard."""
         return {place.partition for place in self._next} - self.deaf
-
-    def next_of(self, place: TopicPartition) -> int:
-        return self._next[place]
 
     @property
     def all(self) -> Mapping[TopicPartition, int]:

@@ -90,7 +90,7 @@ class Reading:
         self._seen = -1
         self._holding = False
         self._first = True
-        self.stopped: dict[TopicPartition, str] = {}
+        self.stopped = positions.stopped
         self.silent_since_s: float | None = None
         self.unassigned_since_s: float | None = clock.monotonic_s()
 

@@ -26,7 +26,10 @@ def singles(batch: Batch, positions: Positions) -> Iterator[Batch]:
         single = Batch(batch.now_us, [item])
         if isinstance(item, (Arrived, TurnedAway)):
             place = TopicPartition(item.record.topic, item.record.partition)
-            single.advances = {place: (positions.next_of(place), item.record.offset + 1)}
+            at = positions.all.get(place)
+            if at is None:
+                continue  # stopped by one before it
+            single.advances = {place: (at, item.record.offset + 1)}
         yield single
     for tick in batch.ticks:
         held = {place: (at, at) for place, at in positions.of(tick.partition).items()}

@@ -21,7 +21,7 @@ from writing import SERVED, Ask, Writer, until, working
 from schemas.billing import AuthorisePayment, PaymentAuthorised
 from services.chassis import intake as intake_module
 from services.chassis.handlers import Answer, answers, done
-from services.chassis.messages import TopicPartition
+from services.chassis.messages import Record, TopicPartition
 from services.chassis.positions import GUARDED_RECORDS, Positions
 from services.chassis.store import Conflict, Plan, Unavailable
 from services.chassis.transaction import Tick
@@ -367,29 +367,122 @@ async def test_a_guard_ends_after_its_records() -> None:
     assert [records for _, records in writer.seen if records] == [1] * GUARDED_RECORDS + [10]
 
 
-async def test_a_record_whose_dead_letter_cannot_be_written_is_never_skipped(
+async def test_a_record_whose_dead_letter_cannot_be_written_stops_its_partition(
     writer: Writer,
 ) -> None:
-    """Better an unready process that tries again than a record that nobody ever hears of."""
+    """Nothing of that log is skipped, all else goes on; the next assignment tries again."""
     out = command("a")
-    writer.intake.put_records([writer.member.kafka.append(COMMANDS, b"\xff", b"", out.headers)])
+    writer.member.kafka.append(COMMANDS, b"\xff", b"", out.headers)
+    writer.member.kafka.publish(command("b"))
     writer.member.store.write(
         "CREATE TRIGGER stuck BEFORE INSERT ON dead_letters BEGIN SELECT raise(ABORT, 'stuck'); END"
     )
     async with working(writer):
-        for reloads in (1, 2):
-            await until(lambda reloads=reloads: writer.relay.reloads == reloads)
-            assert (writer.next(), writer.intake.unwritable) == (
-                0,
-                "a dead letter cannot be written: stuck",
-            )
-            assert writer.positions.distrusted
-            if reloads == 2:
-                writer.member.store.write("DROP TRIGGER stuck")
-            writer.load()
-            writer.intake.put_records(writer.member.kafka.all(COMMANDS))
-        await until(lambda: writer.next() == 1)
+        writer.intake.put_records(writer.member.kafka.all(COMMANDS))
+        assert await writer.intake.submit(Ask("c", "r", "x")) == "0"
+        await until(lambda: writer.positions.stopped)
+        writer.put(command("d"))
+        await writer.intake.settled()
+        assert (writer.next(), writer.tallies()) == (0, [("c", 1)])
+        assert writer.intake.unwritable == ""
+        assert writer.positions.deaf == {0}
+        assert writer.positions.stopped == {
+            PLACE: f"{COMMANDS}[0] stands still at 0, nothing is skipped:"
+            " a dead letter cannot be written: stuck"
+        }
+        writer.member.store.write("DROP TRIGGER stuck")
+        writer.load()
+        writer.intake.put_records(writer.member.kafka.all(COMMANDS))
+        await until(lambda: writer.next() == 3)
     assert writer.member.dead("kind, reason") == [("rejected", "bad_key")]
+    assert writer.tallies() == [("b", 1), ("c", 1), ("d", 1)]
+
+
+async def test_a_batch_whose_partition_went_away_is_read_again(writer: Writer) -> None:
+    """Taken away while it could not be written, it is not replayed from a place nobody knows."""
+    drive, positions = writer.member.store.drive, writer.positions
+
+    def reassigned(plan: Callable[[], Plan[object]]) -> object:
+        writer.member.store.drive = drive  # type: ignore[method-assign]
+        positions.generation += 1
+        positions.loaded({each: at for each, at in positions.all.items() if each != PLACE})
+        return drive(plan)
+
+    writer.member.store.drive = reassigned  # type: ignore[method-assign,assignment]
+    writer.put(command("a", "tok_illegal"), command("b"))
+    async with working(writer):
+        assert await writer.intake.submit(Ask("c", "r", "x")) == "0"
+    assert (writer.next(), writer.tallies(), positions.distrusted) == (0, [("c", 1)], True)
+
+
+async def test_an_observer_that_raises_ends_nothing(
+    writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is committed is committed, whatever a counter makes of it; it is said once."""
+
+    def observe(*_: object) -> None:
+        raise Broken("meters")
+
+    writer.intake._observe = observe
+    async with working(writer):
+        for key in "ab":
+            assert await writer.intake.submit(Ask(key, "r", "x")) == "0"
+    said = [each.message for each in caplog.records]
+    assert said == ["an observer of commits raised; what it counts is not complete"]
+
+
+async def test_a_batch_takes_no_longer_to_read_than_the_loop_may_wait(writer: Writer) -> None:
+    """A thousand legal but large records are taken in parts: others have their turn between."""
+    admission, clock = writer.member.setting.admission, writer.member.clock
+    admit = admission.admit
+
+    def slow(record: Record) -> object:
+        clock.move(0.01)
+        return admit(record)
+
+    admission.admit = slow  # type: ignore[method-assign,assignment]
+    writer.put(*[command(f"o{each}") for each in range(30)])
+    async with working(writer):
+        await until(lambda: writer.next() == 30)
+    assert [records for _, records in writer.seen] == [8, 8, 8, 6]
+
+
+async def test_while_the_store_cannot_write_a_submitter_hears_so_at_once(writer: Writer) -> None:
+    """Nobody joins those who wait for a disk."""
+    writer.intake.unwritable = "disk full"
+    async with working(writer):
+        with pytest.raises(Unavailable, match="disk full"):
+            await writer.intake.submit(Ask("a", "r", "x"))
+        writer.put(command("b"))
+        await until(lambda: writer.next() == 1)
+        assert await writer.intake.submit(Ask("a", "r", "x")) == "0"
+
+
+async def test_a_submitter_waits_no_longer_than_he_was_told(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not begun by then is not begun later."""
+    monkeypatch.setattr(intake_module, "_SUBMIT_WITHIN_S", 0.0)
+    with pytest.raises(Unavailable, match="send it again under the same id"):
+        await writer.intake.submit(Ask("a", "r", "x"))
+    monkeypatch.undo()
+    async with working(writer):
+        assert await writer.intake.submit(Ask("b", "r", "x")) == "0"
+    assert writer.tallies() == [("b", 1)]
+
+
+async def test_no_more_submitters_wait_than_can_be_served(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is told to come again, and a place is free when one is answered."""
+    monkeypatch.setattr(intake_module, "SUBMITTED_MAX", 2)
+    waiting = [asyncio.ensure_future(writer.intake.submit(Ask(each, "r", "x"))) for each in "ab"]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="2 submissions wait"):
+        await writer.intake.submit(Ask("c", "r", "x"))
+    async with working(writer):
+        await asyncio.gather(*waiting)
+        assert await writer.intake.submit(Ask("c", "r", "x")) == "0"
 
 
 async def test_a_redrive_with_a_broken_rule_goes_as_far_as_it_can(writer: Writer) -> None:
