@@ -107,6 +107,10 @@ class Working:
 
     def back_to(self, mark: Sequence[tuple[dict[str, object], set[str]]]) -> None:
         for sheet, (rows, changed) in zip(self._sheets.values(), mark, strict=True):
+            for key in sheet.versions.keys() - rows.keys():
+                # Fetched since: what was read may have been changed, so it is read again.
+                del sheet.versions[key]
+                sheet.asked.discard(key)
             sheet.rows, sheet.changed = rows, changed
 
     def write(self) -> Plan[None]:
