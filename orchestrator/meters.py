@@ -35,16 +35,31 @@ def shape_of(saga: Saga[object]) -> Shape:
     )
 
 
+def _of_both(one: Shape, other: Shape) -> Shape:
+    """Two versions of one definition, as labels."""
+    return Shape(
+        one.saga,
+        {**one.states, **other.states},
+        tuple(dict.fromkeys((*one.steps, *other.steps))),
+        {**one.commands, **other.commands},
+    )
+
+
 class SagaMeters:
-    """Counts what `Shell` says moved."""
+    """Counts what `Shell` says moved, each saga by the version that it runs."""
 
     families: tuple[Family, ...] = SAGAS
 
     def __init__(self, sagas: Sequence[Saga[object]]) -> None:
-        self._sagas = {saga.name: saga for saga in sagas}
+        self._sagas = {(saga.name, saga.version): saga for saga in sagas}
 
     def begin(self, meters: Meters) -> None:
-        self._metrics = SagaMetrics(meters, map(shape_of, self._sagas.values()))
+        shapes: dict[str, Shape] = {}
+        for saga in self._sagas.values():
+            shape = shape_of(saga)
+            known = shapes.get(saga.name)
+            shapes[saga.name] = shape if known is None else _of_both(known, shape)
+        self._metrics = SagaMetrics(meters, shapes.values())
 
     def count(self, facts: Sequence[object]) -> None:
         for fact in facts:
@@ -52,7 +67,7 @@ class SagaMeters:
                 self._count(fact, fact.after)
 
     def _count(self, moved: Moved, after: Instance[object]) -> None:
-        saga = self._sagas.get(after.definition)
+        saga = self._sagas.get((after.definition, after.definition_version))
         if saga is None or moved.decision.result is not Result.APPLIED:
             return
         before = moved.before
