@@ -48,8 +48,8 @@ from services.chassis.relay import Relay
 from services.chassis.retention import Rule
 from services.chassis.settings import Settings, SettingsError
 from services.chassis.sqlite import SqliteStore, open_store
-from services.chassis.startup import wait_for_topics
-from services.chassis.store import Statement, StoreError, Value, statements
+from services.chassis.startup import wait_for_store, wait_for_topics
+from services.chassis.store import Statement, StoreError, T, Value, statements
 from services.chassis.surface import Counting, Surface, Watched
 from services.chassis.timers import Timers
 from services.chassis.transaction import Setting
@@ -142,19 +142,29 @@ class Process(Generic[S]):
             surface = Surface(self._program.name, self._settings, self._clock, self._program.meters)
             await stack.enter_async_context(surface.operations())
             partitions = await self._until_stopped(
-                wait_for_topics(self._settings.kafka_bootstrap_servers, self._program.name, store)
+                wait_for_topics(
+                    self._settings.kafka_bootstrap_servers,
+                    self._program.name,
+                    store,
+                    surface.waits_for,
+                )
             )
             if partitions is None:
+                return 0
+            clean = await self._until_stopped(wait_for_store(store, was_clean, surface.waits_for))
+            if clean is None:
                 return 0
             gateway = None
             if self._program.gateway is not None:
                 gateway = await stack.enter_async_context(self._program.gateway(self._settings))
-            parts = await self._build(store, partitions, gateway, surface.committed)
+            parts = self._build(store, partitions, gateway, surface.committed)
+            if not clean:
+                parts.positions.guard()
             surface.watch(Watched(parts.reading, parts.relay, parts.intake, parts.positions, store))
             await stack.enter_async_context(self._api(surface, parts.intake, store))
             return await self._work(parts, store, surface)
 
-    async def _build(
+    def _build(
         self, store: SqliteStore, partitions: int, gateway: object, observe: Observer
     ) -> Parts[S]:
         settings, program, clock = self._settings, self._program, self._clock
@@ -163,8 +173,6 @@ class Process(Generic[S]):
         codec = Codec(catalogue, released, settings.confluent_schema_ids)
         place = partial(partition_of, partitions=partitions)
         positions = Positions()
-        if not await store.run(was_clean):
-            positions.guard()
         reader, publisher = self._clients([topic.name for topic in topics])
         intake: Intake[S] = Intake(
             store,
@@ -257,7 +265,7 @@ class Process(Generic[S]):
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
         self._tasks[asyncio.create_task(work, name=name)] = name
 
-    async def _until_stopped(self, work: Coroutine[object, object, int]) -> int | None:
+    async def _until_stopped(self, work: Coroutine[object, object, T]) -> T | None:
         """The result of the work, or None if the process is told to stop before."""
         doing = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stopped.wait())

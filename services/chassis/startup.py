@@ -1,41 +1,55 @@
-"""What must be true of Kafka before a process reads: its topics exist, as many partitions as ever.
+"""What must be true before a process reads: its topics exist, with as many partitions as ever.
 
 Topics are never created by a process that uses them: a misspelt name would become a topic in
-which messages wait for ever.
+which messages wait for ever. A database that cannot write now is waited for, as Kafka is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from schemas.topics import all_topics, topics_read_by
 from services.chassis.bus import BusError, TopicsWrong
 from services.chassis.bus_admin import describe_topics
-from services.chassis.store import Plan, Select, Store, Write, statements
+from services.chassis.store import Plan, Select, Store, T, Unavailable, Write, statements
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
 _AGAIN_S = 1.0
 _log = logging.getLogger(__name__)
+Tell = Callable[[str, str], None]
 
 
 class PartitionsChanged(BusError):
     """Where a key's records lie is not where this database expects them."""
 
 
-async def wait_for_topics(bootstrap: str, service: str, store: Store) -> int:
+async def wait_for_store(store: Store, plan: Callable[[], Plan[T]], tell: Tell) -> T:
+    """The plan's result, once the database can write; `tell` hears that it cannot, and why."""
+    while True:
+        try:
+            return await store.run(plan)
+        except Unavailable as error:
+            tell("database", str(error))
+            _log.error("waiting for the database", extra={"reason": str(error)})
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def wait_for_topics(bootstrap: str, service: str, store: Store, tell: Tell) -> int:
     """Partitions of every topic, once Kafka answers and all topics stand as they must."""
     told = ""
     while True:
         try:
             counts = await describe_topics(bootstrap)
             partitions = check_topics(service, counts)
-            await store.run(partial(_remember, partitions))
+            await wait_for_store(store, partial(_remember, partitions), tell)
         except BusError as error:
             if str(error) != told:
                 told = str(error)
+                tell("kafka", told)
                 _log.warning("waiting for Kafka", extra={"reason": told})
             await asyncio.sleep(_AGAIN_S)
         else:

@@ -100,6 +100,7 @@ class Surface:
     ) -> None:
         self._settings, self._clock, self._counting = settings, clock, counting
         self._parts: Watched | None = None
+        self._waiting = Check("kafka", ok=False, reason="waiting for Kafka and its topics")
         self.metrics = Metrics(
             name,
             _known(name),
@@ -108,6 +109,10 @@ class Surface:
         )
         if counting is not None:
             counting.begin(self.metrics.meters)
+
+    def waits_for(self, name: str, reason: str) -> None:
+        """What keeps the process from beginning."""
+        self._waiting = Check(name, ok=False, reason=reason)
 
     def watch(self, watched: Watched) -> None:
         self._parts = watched
@@ -145,7 +150,7 @@ class Surface:
 
     def checks(self) -> list[Check]:
         if self._parts is None:
-            return [Check("kafka", ok=False, reason="waiting for Kafka and its topics")]
+            return [self._waiting]
         reading, relay, intake, positions, _ = self._parts
         began = bool(positions.all)
         unassigned_s = self._since(reading.unassigned_since_s)

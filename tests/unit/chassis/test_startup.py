@@ -1,0 +1,52 @@
+"""A start waits for a disk that is full, and says so, instead of ending."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from company import DirectStore, HandClock
+
+from services.chassis import startup
+from services.chassis.health import Check
+from services.chassis.lifecycle import was_clean
+from services.chassis.settings import Settings
+from services.chassis.startup import wait_for_store
+from services.chassis.store import Conflict, Unavailable
+from services.chassis.surface import Surface
+
+
+@pytest.fixture
+def surface(monkeypatch: pytest.MonkeyPatch) -> Surface:
+    monkeypatch.setattr(startup, "_AGAIN_S", 0.0)
+    settings = Settings(service="billing", kafka_bootstrap_servers="k:1", home=Path())
+    return Surface("billing", settings, HandClock(), None)
+
+
+async def test_a_start_with_a_full_disk_waits_until_it_can_write(surface: Surface) -> None:
+    """Unready with the reason meanwhile, and then as if nothing had been."""
+    store = DirectStore()
+    store.faults = [Unavailable("disk full"), Unavailable("disk full")]
+    seen = list[tuple[Check, ...]]()
+
+    def waits(name: str, reason: str) -> None:
+        surface.waits_for(name, reason)
+        seen.append(tuple(surface.checks()))
+
+    assert await wait_for_store(store, was_clean, waits)
+    assert seen == [(Check("database", ok=False, reason="disk full"),)] * 2
+    assert store.rows("SELECT value FROM meta WHERE name = 'clean'") == [("0",)]
+
+
+async def test_a_start_does_not_wait_for_what_does_not_pass(surface: Surface) -> None:
+    """Only what is nobody's fault is tried again."""
+    store = DirectStore()
+    store.faults = [Conflict("moved")]
+    with pytest.raises(Conflict):
+        await wait_for_store(store, was_clean, surface.waits_for)
+
+
+def test_before_all_a_process_waits_for_kafka(surface: Surface) -> None:
+    """Not ready, and why."""
+    waiting = Check("kafka", ok=False, reason="waiting for Kafka and its topics")
+    assert surface.checks() == [waiting]
