@@ -9,7 +9,7 @@ BusError
 ├── ClientLost      this client is of no further use: `rebuild()`, then go on
 ├── PartitionStopped    one partition stands still, with its alarm; the others go on
 │   ├── OffsetOutside   its stored position is not in the log
-│   └── BatchUnreadable it has a batch that would inflate without end, or not at all
+│   └── BatchUnreadable it has a batch that nobody can read, or that would inflate without end
 ├── PublishRefused  one message can never be sent; the others can, without it
 └── TopicsWrong     a topic is missing, or may not be used
 """
@@ -76,10 +76,8 @@ class OffsetOutside(PartitionStopped):
 
 
 class BatchUnreadable(PartitionStopped):
-    def __init__(self, tp: TopicPartition, stored: int, bytes_max: int) -> None:
-        super().__init__(
-            tp, stored, f"a compressed batch there is broken, or holds over {bytes_max} bytes"
-        )
+    def __init__(self, tp: TopicPartition, stored: int, reason: str) -> None:
+        super().__init__(tp, stored, f"the batch there cannot be read: {reason}")
 
 
 class PublishRefused(BusError):

@@ -24,7 +24,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from services.chassis import bus_inflate
+from services.chassis import bus_batches
 from services.chassis.bus import (
     CLOSE_WITHIN_S,
     BrokerSilent,
@@ -173,7 +173,7 @@ class Tail:
         self._left: dict[KafkaTopicPartition, int] = {}
 
     async def __aenter__(self) -> Self:
-        bus_inflate.install()
+        bus_batches.install()
         consumer = self._consumer = AIOKafkaConsumer(
             **connection(self._bootstrap, self._within_s),
             enable_auto_commit=False,
@@ -209,8 +209,8 @@ class Tail:
             try:
                 async with answered_within(self._within_s, self._bootstrap, self._topics):
                     fetched = await consumer.getmany(timeout_ms=200)
-            except bus_inflate.Uninflatable as error:
-                raise ClientLost("a compressed batch is broken, or far too large") from error
+            except bus_batches.Unreadable as error:
+                raise ClientLost(f"a batch cannot be read: {error}") from error
             for tp, found in fetched.items():
                 for r in found:
                     if self._until_end and r.offset >= self._left.get(tp, 0):

@@ -14,35 +14,32 @@ from collections.abc import Callable
 
 import cramjam
 from aiokafka import codec
+from aiokafka.record import default_records
 from aiokafka.record.default_records import DefaultRecordBatch
 
 INFLATED_BYTES_MAX = 32 * 1024 * 1024
 _XERIAL_HEADER_BYTES = 16
 _FIRST_GUESS = 8
-_installed = False
 
 Payload = bytes | bytearray | memoryview
 
 
 class Uninflatable(Exception):
-    """The batch holds more than INFLATED_BYTES_MAX, or nothing that can be inflated."""
+    def __init__(self) -> None:
+        super().__init__(f"holds over {INFLATED_BYTES_MAX} bytes, or nothing that can be inflated")
 
 
 def install() -> None:
-    """Idempotent. The module that holds the batch class calls these names."""
-    global _installed  # noqa: PLW0603
-    if _installed:
-        return
-    reading = sys.modules[DefaultRecordBatch.__module__]
-    for name, inflate in {
-        "gzip_decode": gunzip,
-        "snappy_decode": unsnappy,
-        "lz4_decode": unlz4,
-        "zstd_decode": unzstd,
-    }.items():
-        assert hasattr(reading, name), f"aiokafka no longer calls {name}"
-        setattr(reading, name, inflate)
-    _installed = True
+    """Idempotent. The modules that hold the batch classes, compiled and not, call these names."""
+    for reading in (sys.modules[DefaultRecordBatch.__module__], default_records):
+        for name, inflate in {
+            "gzip_decode": gunzip,
+            "snappy_decode": unsnappy,
+            "lz4_decode": unlz4,
+            "zstd_decode": unzstd,
+        }.items():
+            assert hasattr(reading, name), f"aiokafka no longer calls {name}"
+            setattr(reading, name, inflate)
 
 
 def gunzip(payload: Payload) -> bytes:

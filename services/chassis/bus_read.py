@@ -18,7 +18,7 @@ from aiokafka import TopicPartition as KafkaTopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from services.chassis import bus_inflate
+from services.chassis import bus_batches
 from services.chassis.bus import (
     CLOSE_WITHIN_S,
     BatchUnreadable,
@@ -92,13 +92,13 @@ class Reader:
         self._look_at = 0.0
         self._left_at = 0.0
         self._behind: dict[TopicPartition, int] = {}
-        self._unreadable: dict[TopicPartition, int] = {}
+        self._unreadable: dict[TopicPartition, tuple[int, str]] = {}
         self._untold: list[BatchUnreadable] = []
         self._discarded = Discarded()
 
     async def start(self) -> None:
         """Joins the group. Raises BrokerSilent or TopicsWrong, and may then be called again."""
-        bus_inflate.install()
+        bus_batches.install()
         consumer = self._consumer = _new_consumer(
             self._bootstrap, self._tuning, group=self._group, client_id=self._client_id
         )
@@ -147,8 +147,8 @@ class Reader:
             fetched = {}  # A rebalance is under way, or its partitions are not sought yet.
         except OffsetOutOfRangeError as error:
             raise await self._outside(consumer, error.args[0]) from error
-        except bus_inflate.Uninflatable as error:
-            raise await self._broken(consumer) from error
+        except bus_batches.Unreadable as error:
+            raise self._broken(consumer, error) from error
         except Exception as error:
             raise self._lost(f"reading failed: {error!r}") from error
         sought = self._sought
@@ -173,8 +173,9 @@ class Reader:
         for tp, position in positions.items():
             if tp not in self._assigned:
                 continue
-            if position <= self._unreadable.get(tp, -1):
-                self._untold.append(_unreadable(tp, position))
+            unreadable_at, reason = self._unreadable.get(tp, (-1, ""))
+            if position == unreadable_at:
+                self._untold.append(BatchUnreadable(tp, position, reason))
                 continue
             with suppress(IllegalStateError):
                 consumer.seek(_theirs(tp), position)
@@ -204,9 +205,15 @@ class Reader:
         return await self._ask(self._living().end_offsets, partitions)
 
     async def read_through(self, place: TopicPartition) -> int:
-        """The offset that is read next, markers of transactions passed over."""
+        """The offset that is read next, markers of transactions passed over; -1 if none is.
+
+        Of a partition that was not sought the client knows nothing, or what a group committed.
+        """
+        consumer = self._living()
+        if place not in self._sought:
+            return -1
         async with answered_within(self._tuning.answer_within_s, self._bootstrap):
-            position: int = await self._living().position(_theirs(place))
+            position: int = await consumer.position(_theirs(place))
             return position
 
     async def log_starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
@@ -276,13 +283,11 @@ class Reader:
             end = (await self.end_offsets([tp]))[tp]
         return OffsetOutside(tp, stored, start, end)
 
-    async def _broken(self, consumer: AIOKafkaConsumer) -> BatchUnreadable:
-        """The fetcher was at its first partition. Others may have moved: all are sought anew."""
-        tp = TopicPartition(*next(iter(consumer._fetcher._records)))  # noqa: SLF001
-        async with answered_within(self._tuning.answer_within_s, self._bootstrap):
-            self._unreadable[tp] = await consumer.position(_theirs(tp))
+    def _broken(self, consumer: AIOKafkaConsumer, found: bus_batches.Unreadable) -> BatchUnreadable:
+        """Others may have moved without being handed out: all are sought anew."""
+        self._unreadable[found.place] = (found.offset, str(found.reason))
         self._told(consumer, self._assigned)
-        return _unreadable(tp, self._unreadable[tp])
+        return BatchUnreadable(found.place, *self._unreadable[found.place])
 
     async def _look_whether_stuck(self, consumer: AIOKafkaConsumer) -> None:
         """Members are known to live on without fetching, or without ever joining again.
@@ -340,10 +345,6 @@ def _known_to(consumer: AIOKafkaConsumer, asked: Iterable[KafkaTopicPartition]) 
     for topic in topics:
         consumer._client.add_topic(topic)  # noqa: SLF001
     return topics
-
-
-def _unreadable(tp: TopicPartition, position: int) -> BatchUnreadable:
-    return BatchUnreadable(tp, position, bus_inflate.INFLATED_BYTES_MAX)
 
 
 def _theirs(tp: TopicPartition) -> KafkaTopicPartition:

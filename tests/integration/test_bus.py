@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 
 from deploy.local import lone_broker
 from deploy.local.kafka import Broker
@@ -171,6 +172,7 @@ async def test_nothing_is_delivered_before_its_position_was_sought(kafka: str) -
         await assigned(reader)
         withheld = [await reader.poll(100, 0.2) for _ in range(5)]
         assert withheld == [[]] * 5
+        assert await reader.read_through(TopicPartition(topic, 1)) == -1
         await reader.seek({TopicPartition(topic, 1): 0})
         first = await read(reader, 1)
         assert {r.partition for r in first} == {1}
@@ -273,6 +275,7 @@ async def test_a_position_outside_the_log_stops_that_partition_alone(kafka: str)
     async with publishing(kafka) as publisher, reading(kafka, topic) as reader:
         await publisher.publish([outgoing(topic, key, n) for key in keys for n in range(5)])
         await assigned(reader)
+        assert await reader.read_through(tps[0]) == -1
         await reader.seek({tps[0]: 17, tps[1]: 0})
         records: list[Record] = []
         with pytest.raises(OffsetOutside) as outside:
@@ -288,25 +291,59 @@ async def test_a_position_outside_the_log_stops_that_partition_alone(kafka: str)
 async def test_a_batch_that_would_inflate_without_end_stops_its_partition_alone(
     kafka: str,
 ) -> None:
-    """The fault names the partition; every record of the others arrives, from 0 on."""
+    """All before it and every record of the others arrive; it stops there, now and later."""
     topic = await new_topic(kafka, partitions=2)
     tps = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-    key = next(f"k{n}" for n in range(99) if partition_of(f"k{n}", 2) == 1)
-    await send_bomb(kafka, topic)
+    keys = [next(f"k{n}" for n in range(99) if partition_of(f"k{n}", 2) == p) for p in (0, 1)]
     async with publishing(kafka) as publisher, reading(kafka, topic) as reader:
-        await publisher.publish([outgoing(topic, key, n) for n in range(50)])
+        await publisher.publish([outgoing(topic, keys[0], n) for n in range(3)])
+        await send_bomb(kafka, topic)
+        await publisher.publish([outgoing(topic, keys[1], n) for n in range(50)])
         await from_start(reader)
         records: list[Record] = []
         with pytest.raises(BatchUnreadable) as stopped:
             await read_on(reader, records, within_s=10)
-        assert (stopped.value.tp, stopped.value.stored) == (tps[0], 0)
+        assert (stopped.value.tp, stopped.value.stored) == (tps[0], 3)
+        assert [r.offset for r in records if r.partition == 0] == [0, 1, 2]
         assert await reader.poll(100, 0.2) == []
-        await reader.seek(dict.fromkeys(tps, 0))
+        await reader.seek({tps[0]: 1, tps[1]: 0})
+        records = []
+        with pytest.raises(BatchUnreadable) as again:
+            await read_on(reader, records, within_s=10)
+        assert again.value.stored == 3
+        assert [r.offset for r in records if r.partition == 0] == [1, 2]
+        await reader.seek({tps[0]: 3, tps[1]: 0})
         with pytest.raises(BatchUnreadable):
             await reader.poll(100, 0.2)
         assert [(r.partition, r.offset) for r in await read(reader, 50)] == [
             (1, n) for n in range(50)
         ]
+        assert await reader.read_through(tps[0]) == -1
+
+
+async def test_a_header_name_that_is_no_text_stops_nothing(kafka: str) -> None:
+    """A broker takes any bytes for one; the record arrives with them escaped."""
+    topic = await new_topic(kafka, partitions=1)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        for name in ("first", "NOTEXT", "last"):
+            batch.append(key=b"k", value=b"v", timestamp=None, headers=[(name, b"h")])
+        made = bytearray(batch._build()).replace(b"NOTEXT", b"\xff\xfeEXT!")
+        made[17:21] = calc_crc32c(bytes(made[21:])).to_bytes(4, "big")
+        batch._buffer = bytes(made)
+        await (await producer.send_batch(batch, topic, partition=0))
+    finally:
+        await producer.stop()
+    async with reading(kafka, topic) as reader:
+        await from_start(reader)
+        records = await read(reader, 3)
+    assert [dict(each.headers) for each in records] == [
+        {"first": b"h"},
+        {"\\xff\\xfeEXT!": b"h"},
+        {"last": b"h"},
+    ]
 
 
 async def send_bomb(kafka: str, topic: str) -> None:
