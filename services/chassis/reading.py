@@ -151,6 +151,9 @@ class Reading:
             return
         positions.generation += 1
         positions.loaded(inside)
+        if self._holding:
+            # The reader forgets that only with a new generation, and a lost race makes none.
+            reader.resume(assigned)
         await reader.seek(inside)
         self._seen, self._holding, self.unassigned_since_s = generation, False, None
         self._relay.reload()
