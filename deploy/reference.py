@@ -100,7 +100,6 @@ def _metrics() -> str:
     lists = {
         "Every process exports": CHASSIS,
         "The orchestrator exports of its sagas": _named("orchestrator.metrics", "SAGAS"),
-        "The console exports": _named("orchestrator.metrics", "OPERATORS"),
     }
     heads = ("metric", "type", "labels", "meaning")
     return "\n".join(
@@ -189,7 +188,7 @@ def _exits() -> str:
 
 def _reasons() -> str:
     results = cast("type[Enum]", _named("orchestrator.engine.machine", "Result"))
-    stuck = cast("tuple[str, ...]", _named("orchestrator.metrics", "REASONS"))
+    stuck = cast("tuple[str, ...]", _named("orchestrator.operate.sagas", "REASONS"))
     return "\n\n".join(
         [
             "Why a record becomes a dead letter or parks its key: " + codes(REASONS) + ".",

@@ -1,6 +1,6 @@
 """What the orchestrator exports of its sagas, beside what every process does.
 
-`SAGAS` and `OPERATORS` continue the catalogue of `services.chassis.metrics`. Label values come
+`SAGAS` continues the catalogue of `services.chassis.metrics`. Label values come
 from the definitions alone: states, steps and commands that they name, never a saga's id, which
 appears only as an exemplar. Every label set a definition implies is there with 0 from the start.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.chassis.metrics import LONG, OTHER, Family, Labels, Meters
+from services.chassis.metrics import LONG, OTHER, Family, Meters
 
 SAGAS = (
     Family("saga_started_total", "counter", ("saga",), "Sagas started"),
@@ -18,11 +18,6 @@ SAGAS = (
     Family("saga_duration_seconds", "histogram", ("saga", "outcome"), "From start to end", LONG),
     Family("saga_state_duration_seconds", "histogram", ("saga", "state"),
            "How long sagas stayed in a state", LONG),
-    Family("saga_instances", "gauge", ("saga", "state", "terminal"), "Sagas now in a state"),
-    Family("saga_oldest_instance_age_seconds", "gauge", ("saga", "state"),
-           "Age of the oldest saga in a state"),
-    Family("saga_stuck_instances", "gauge", ("saga", "state", "reason"),
-           "Sagas that wait for more than time, and why"),
     Family("saga_transitions_total", "counter", ("saga", "from_state", "to_state", "trigger"),
            "Changes of state, by event, timer or operator"),
     Family("saga_commands_sent_total", "counter", ("saga", "command", "target"), "Commands sent"),
@@ -31,22 +26,11 @@ SAGAS = (
     Family("saga_step_retries_total", "counter", ("saga", "step", "cause"), "Commands sent again"),
     Family("saga_compensations_total", "counter", ("saga", "step", "result"),
            "Compensations and how they ended"),
-    Family("saga_timer_oldest_due_seconds", "gauge", ("saga",), "Lateness of the oldest due timer"),
-)  # fmt: skip
-
-OPERATORS = (
-    Family("saga_operator_actions_total", "counter", ("action", "via", "result"),
-           "What people did"),
-    Family("saga_console_streams", "gauge", ("page",), "Open live streams of the console"),
 )  # fmt: skip
 
 EXEMPLAR_FROM_S = 1.0
 OUTCOMES = ("completed", "compensated")
 REPLIES = ("ok", "rejected", "timeout")
-REASONS = (
-    "no_reply", "retries_exhausted", "late_timer", "paused",
-    "compensation_failed", "contract", "restored",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,36 +84,12 @@ class SagaMetrics:
     def compensated(self, saga: str, step: str, result: str) -> None:
         self._meters.add("saga_compensations_total", (saga, step, result))
 
-    def instances(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """(saga, state) → how many, of all that are kept."""
-        self._meters.replace(
-            "saga_instances",
-            {(saga, state, self._terminal(saga, state)): n for (saga, state), n in counts.items()},
-        )
-
-    def oldest(self, ages_s: Mapping[Labels, float]) -> None:
-        """(saga, state) → age of the oldest open one."""
-        self._meters.replace("saga_oldest_instance_age_seconds", ages_s)
-
-    def stuck(self, counts: Mapping[Labels, float]) -> None:
-        """(saga, state, reason) → how many."""
-        self._meters.replace("saga_stuck_instances", counts)
-
-    def timers_late(self, seconds: Mapping[str, float]) -> None:
-        self._meters.replace("saga_timer_oldest_due_seconds", _alone(seconds))
-
     def _begin(self, shape: Shape) -> None:
         begin, saga = self._meters.begin, (shape.saga,)
         begin("saga_started_total", saga)
-        begin("saga_timer_oldest_due_seconds", saga)
         begin("saga_finished_total", saga, OUTCOMES)
         begin("saga_duration_seconds", saga, OUTCOMES)
         begin("saga_state_duration_seconds", saga, shape.states)
-        begin("saga_oldest_instance_age_seconds", saga, shape.states)
-        for state in shape.states:
-            begin("saga_instances", saga, (state,), (self._terminal(shape.saga, state),))
-        open_states = [state for state, terminal in shape.states.items() if not terminal]
-        begin("saga_stuck_instances", saga, open_states, REASONS)
         for command, target in shape.commands.items():
             begin("saga_commands_sent_total", saga, (command,), (target,))
             begin("saga_command_reply_seconds", saga, (command,), (target,), REPLIES)
@@ -139,16 +99,9 @@ class SagaMetrics:
     def _state(self, saga: str, state: str) -> str:
         return state if state in self._shapes[saga].states else OTHER
 
-    def _terminal(self, saga: str, state: str) -> str:
-        return "true" if self._shapes[saga].states.get(state) else "false"
-
     def _command(self, saga: str, command: str) -> tuple[str, str]:
         target = self._shapes[saga].commands.get(command)
         return (OTHER, OTHER) if target is None else (command, target)
-
-
-def _alone(values: Mapping[str, float]) -> dict[Labels, float]:
-    return {(name,): value for name, value in values.items()}
 
 
 def _exemplar(saga_id: str) -> dict[str, str]:

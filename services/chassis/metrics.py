@@ -31,7 +31,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 LONG = (.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)  # fmt: skip
-MID = (.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900)  # fmt: skip
 FAST = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)  # fmt: skip
 
 RESULTS = ("applied", "duplicate", "ignored", "late", "rejected", "parked", "forged")
@@ -55,10 +54,6 @@ class Family:
 CHASSIS = (
     Family("saga_events_consumed_total", "counter", ("service", "topic", "event", "result"),
            "Messages taken from a topic, by what became of them"),
-    Family("saga_event_handle_seconds", "histogram", ("service", "event"),
-           "Time in the handler of a message", MID),
-    Family("saga_event_age_seconds", "histogram", ("service", "topic"),
-           "From when a message says it happened until it was handled", LONG),
     Family("saga_events_published_total", "counter", ("service", "topic", "event"),
            "Messages that the broker acknowledged"),
     Family("saga_outbox_pending", "gauge", ("service",), "Committed messages not yet acknowledged"),
@@ -243,14 +238,6 @@ class Metrics:
         topic, event = self._placed(self._written, topic, event)
         self.meters.add("saga_events_published_total", (self.service, topic, event), n)
 
-    def handled(self, event: str, seconds: float) -> None:
-        event = event if event in self._events else OTHER
-        self.meters.observe("saga_event_handle_seconds", (self.service, event), seconds)
-
-    def event_age(self, topic: str, seconds: float) -> None:
-        topic = topic if topic in self._read else OTHER
-        self.meters.observe("saga_event_age_seconds", (self.service, topic), max(0.0, seconds))
-
     def outbox(self, pending: int, oldest_age_s: float, blocked_keys: int = 0) -> None:
         mine = (self.service,)
         self.meters.set("saga_outbox_pending", mine, pending)
@@ -317,7 +304,6 @@ class Metrics:
                 begin(name, mine, (topic,))
         for topic, types in self._written.items():
             begin("saga_events_published_total", mine, (topic,), (*types, OTHER))
-        begin("saga_event_handle_seconds", mine, self._events)
         violated = (*self._events, OTHER)
         begin("saga_contract_violations_total", mine, violated, ("schema", "version"))
         begin("saga_store_operation_seconds", self._operations)
@@ -342,7 +328,6 @@ class Metrics:
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BY_TOPIC = (
-    "saga_event_age_seconds",
     "saga_consumer_lag_messages",
     "saga_consumer_lag_seconds",
     "saga_partitions_stopped",

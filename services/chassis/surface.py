@@ -222,6 +222,7 @@ class Surface:
         metrics.dead_letters_pending({str(row["topic"]): int(row["n"] or 0) for row in dead})
         (parked,) = await store.read(SQL["parked.count"].sql)
         metrics.parked_keys(int(parked["n"] or 0))
+        metrics.store_log(await store.log_bytes())
 
 
 def _known(name: str) -> Known:

@@ -7,7 +7,7 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from orchestrator.metrics import OPERATORS, SAGAS, SagaMetrics, Shape
+from orchestrator.metrics import SAGAS, SagaMetrics, Shape
 from services.chassis.metrics import CHASSIS, Family, Meters
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -45,18 +45,9 @@ def test_sagas_are_counted_by_what_their_definition_names(meters: Meters) -> Non
     sagas.command_replied("fulfilment", "ReserveStock", "ok", 0.3)
     sagas.finished("fulfilment", "completed", 2.0, "fulfilment:order-1")
     sagas.stayed("fulfilment", "awaiting_stock", 1.0, "fulfilment:order-1")
-    sagas.instances({("fulfilment", "awaiting_stock"): 2})
-    sagas.oldest({("fulfilment", "awaiting_stock"): 9.0})
-    sagas.stuck({("fulfilment", "awaiting_stock", "no_reply"): 1})
-    sagas.timers_late({"fulfilment": 0.5})
     sagas.retried("fulfilment", "stock", "no_reply")
     sagas.compensated("fulfilment", "stock", "ok")
     assert set(series(meters)) == before
-    awaiting = {"saga": "fulfilment", "state": "awaiting_stock"}
-    assert value(meters, "saga_instances", **awaiting, terminal="false") == 2
-    assert value(meters, "saga_stuck_instances", **awaiting, reason="no_reply") == 1
-    sagas.instances({("fulfilment", "completed"): 3})
-    assert value(meters, "saga_instances", **awaiting, terminal="false") == 0
     sagas.moved("fulfilment", ("awaiting_stock", "completed"), "event")
     moved = {"from_state": "awaiting_stock", "to_state": "completed", "trigger": "event"}
     assert value(meters, "saga_transitions_total", saga="fulfilment", **moved) == 1
@@ -72,9 +63,9 @@ def test_sagas_are_counted_by_what_their_definition_names(meters: Meters) -> Non
 
 def test_the_catalogue_goes_on_by_the_same_rules() -> None:
     """No name twice over all programs; units and suffixes as Prometheus wants them."""
-    catalogue = (*CHASSIS, *SAGAS, *OPERATORS)
+    catalogue = (*CHASSIS, *SAGAS)
     assert len({family.name for family in catalogue}) == len(catalogue)
-    assert [family for family in (*SAGAS, *OPERATORS) if not well_named(family)] == []
+    assert [family for family in SAGAS if not well_named(family)] == []
 
 
 def well_named(family: Family) -> bool:
