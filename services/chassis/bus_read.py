@@ -29,6 +29,7 @@ from services.chassis.bus import (
     answered_within,
     connection,
 )
+from services.chassis.bus_batches import Unreadable
 from services.chassis.messages import Record, TopicPartition
 
 _POLL_GRACE_S = 1.0
@@ -147,7 +148,7 @@ class Reader:
             fetched = {}  # A rebalance is under way, or its partitions are not sought yet.
         except OffsetOutOfRangeError as error:
             raise await self._outside(consumer, error.args[0]) from error
-        except bus_batches.Unreadable as error:
+        except Unreadable as error:
             raise self._broken(consumer, error) from error
         except Exception as error:
             raise self._lost(f"reading failed: {error!r}") from error
@@ -205,16 +206,11 @@ class Reader:
         return await self._ask(self._living().end_offsets, partitions)
 
     async def read_through(self, place: TopicPartition) -> int:
-        """The offset that is read next, markers of transactions passed over; -1 if none is.
-
-        Of a partition that was not sought the client knows nothing, or what a group committed.
-        """
-        consumer = self._living()
+        """The offset that is read next, markers of transactions passed over; -1 if not sought."""
         if place not in self._sought:
-            return -1
+            return -1  # Asked for it the client waits, or tells what the group once committed.
         async with answered_within(self._tuning.answer_within_s, self._bootstrap):
-            position: int = await consumer.position(_theirs(place))
-            return position
+            return int(await self._living().position(_theirs(place)))
 
     async def log_starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return await self._ask(self._living().beginning_offsets, partitions)
@@ -283,9 +279,9 @@ class Reader:
             end = (await self.end_offsets([tp]))[tp]
         return OffsetOutside(tp, stored, start, end)
 
-    def _broken(self, consumer: AIOKafkaConsumer, found: bus_batches.Unreadable) -> BatchUnreadable:
+    def _broken(self, consumer: AIOKafkaConsumer, found: Unreadable) -> BatchUnreadable:
         """Others may have moved without being handed out: all are sought anew."""
-        self._unreadable[found.place] = (found.offset, str(found.reason))
+        self._unreadable[found.place] = found.offset, str(found.reason)
         self._told(consumer, self._assigned)
         return BatchUnreadable(found.place, *self._unreadable[found.place])
 
