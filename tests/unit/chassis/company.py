@@ -104,6 +104,9 @@ class DirectStore:
     async def read(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, object]]:
         return sqlite._rows(sql, params, self.connection)  # type: ignore[arg-type]
 
+    async def log_bytes(self) -> int:
+        return 0  # there is no write-ahead log in memory
+
     def rows(self, sql: str, *params: object) -> list[tuple[object, ...]]:
         return self.connection.execute(sql, params).fetchall()
 
