@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
+from zlib import crc32
 
 import httpx
 import orjson
@@ -17,7 +18,10 @@ import orjson
 from services.chassis.handlers import Json, Result, Unknown
 
 ANSWER_WITHIN_S = 5.0
-CONNECTIONS_MAX = 256
+# A pool walks all its connections for every request: one of 256 took 12 ms of CPU a call when all
+# were busy, 32 of 8 take under 2.
+POOLS = 32
+CONNECTIONS_A_POOL = 8
 REFUSED = "refused"
 REASON_MAX = 200
 _KEY_REUSED = "idempotency_key_reused"  # our own mistake, never a refusal
@@ -34,14 +38,20 @@ class KeyedHttp:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            timeout=answer_within_s,
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX
-            ),
-            transport=transport,
-            trust_env=False,
+        verify = httpx.create_ssl_context()
+        limits = httpx.Limits(
+            max_connections=CONNECTIONS_A_POOL, max_keepalive_connections=CONNECTIONS_A_POOL
+        )
+        self._pools = tuple(
+            httpx.AsyncClient(
+                base_url=url,
+                timeout=answer_within_s,
+                limits=limits,
+                transport=transport,
+                verify=verify,
+                trust_env=False,
+            )
+            for _ in range(POOLS)
         )
 
     async def __aenter__(self) -> Self:
@@ -53,7 +63,8 @@ class KeyedHttp:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        for pool in self._pools:
+            await pool.aclose()
 
     async def post(
         self,
@@ -66,7 +77,8 @@ class KeyedHttp:
     ) -> Result:
         where = f"POST {self._url}{path}"
         try:
-            answer = await self._client.post(
+            pool = self._pools[crc32(key.encode()) % POOLS]
+            answer = await pool.post(
                 path,
                 content=orjson.dumps(body),
                 headers={"Idempotency-Key": key, "Content-Type": "application/json"},
