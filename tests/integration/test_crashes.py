@@ -90,16 +90,18 @@ async def test_a_graceful_stop_under_load_is_quick_and_leaves_a_clean_end(
     orders = many_orders("stop", ORDERS_EACH)
     keeper = disturbed.keeper("orchestrator")
     clean = "SELECT value FROM meta WHERE name = 'clean'"
+    attempts = "SELECT topic, partition, offset, tries FROM attempts"
     await disturbed.publish(*placed(*orders))
     await until(lambda: moving(disturbed, orders), "orders are on their way")
     assert disturbed.rows("orchestrator", clean) == [("0",)]
+    careful = disturbed.rows("orchestrator", attempts)  # what earlier kills left to the sweep
     async with asyncio.timeout(STOPPED_WITHIN_S):
         await keeper.stop()
     assert keeper.status().exit_code == 0
     assert disturbed.rows("orchestrator", clean) == [("1",)]
     await disturbed.begin("orchestrator")
     assert await check_books(disturbed, orders) == AS_PLACED
-    assert disturbed.rows("orchestrator", "SELECT * FROM attempts") == []
+    assert set(disturbed.rows("orchestrator", attempts)) <= set(careful)
 
 
 async def test_everything_killed_at_once_goes_on_at_the_next_start(tmp_path: Path) -> None:
