@@ -28,6 +28,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 
+from services.chassis import failpoints
 from services.chassis.bus import (
     CLOSE_WITHIN_S,
     BusError,
@@ -199,6 +200,7 @@ class Publisher:
         for (topic, partition), parcel in parcels:
             parcel.builder.close()
             sent.append(await self._producer.send_batch(parcel.builder, topic, partition=partition))
+        failpoints.reached("relay_after_send")
         results = await asyncio.gather(*sent, return_exceptions=True)
         for ((topic, _), parcel), result in zip(parcels, results, strict=True):
             if isinstance(result, BaseException):

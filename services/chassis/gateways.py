@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
+from services.chassis import failpoints
 from services.chassis.handlers import Handler, Kind, Result, Unknown
 from services.chassis.items import Begun, Returned
 
@@ -127,7 +128,9 @@ class Gateways:
         where = {"key": begun.key, "operation_id": begun.operation}
         async with self._slots:
             try:
+                failpoints.reached("gateway_before_call")
                 result = await self._call(begun)
+                failpoints.reached("gateway_after_call")
             except Unknown as error:
                 self._unknown += 1
                 _log.warning(
@@ -141,6 +144,7 @@ class Gateways:
                 return False
             try:
                 await self._returned(Returned(begun, result))
+                failpoints.reached("gateway_after_record")
             except Exception:  # noqa: BLE001 - a fault of the handler, or of a row
                 self._unrecorded += 1
                 _log.exception(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from services.chassis import failpoints
 from services.chassis.admission import Refused
 from services.chassis.bus import PartitionStopped
 from services.chassis.clock import Clock
@@ -346,6 +347,7 @@ class Intake(Generic[S]):
         if not self._positions.advance(record, seen):
             return
         tries = await self._surely(lambda: self._positions.begin_attempt(record))
+        failpoints.reached("after_attempt")
         if tries > 3:
             refused = Refused("killed_process", f"{tries - 1} attempts ended the process", "decode")
             item = arrival(record, refused)

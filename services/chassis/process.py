@@ -26,6 +26,7 @@ from starlette.routing import BaseRoute
 from schemas.catalogue import load_catalogue
 from schemas.releases import releases
 from schemas.topics import DEAD_LETTER_BYTES_MAX, topics_read_by
+from services.chassis import failpoints
 from services.chassis.admission import Admission
 from services.chassis.api import ApiPort
 from services.chassis.bus import BusError
@@ -92,6 +93,8 @@ def run(program: Program[S]) -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(UNUSABLE) from error
     configure(settings)
+    if settings.failpoint is not None:
+        failpoints.arm(settings.failpoint)
     # A batch makes tens of thousands of objects that live for milliseconds and form no cycles:
     # with Python's defaults a sixth of the time went into looking for some.
     gc.freeze()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from services.chassis import failpoints
 from services.chassis.bus import BusError, OffsetOutside, PartitionStopped
 from services.chassis.clock import Clock
 from services.chassis.codec import CodecError
@@ -120,6 +121,7 @@ class Reading:
             await self._take_up()
         self._hold_or_go_on()
         records = await reader.poll(self._batch_max, _POLL_S)
+        failpoints.reached("after_poll")
         if reader.generation == self._seen:
             self._intake.put_records(records)
 
@@ -154,6 +156,7 @@ class Reading:
         if self._holding:
             # The reader forgets that only with a new generation, and a lost race makes none.
             reader.resume(assigned)
+        failpoints.reached("positions_before_seek")
         await reader.seek(inside)
         self._seen, self._holding, self.unassigned_since_s = generation, False, None
         self._relay.reload()

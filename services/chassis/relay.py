@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from services.chassis import failpoints
 from services.chassis.bus import BusError, PublishRefused
 from services.chassis.clock import Clock
 from services.chassis.messages import Outgoing
@@ -88,6 +89,7 @@ class Relay:
     def marked(self, numbers: Sequence[int]) -> None:
         """These are marked as sent in the database, and will not be read from it again."""
         self._unmarked.difference_update(numbers)
+        failpoints.reached("relay_after_mark")
 
     def reload(self) -> None:
         """Somebody else may have written: trust the database, not memory nor this producer."""
@@ -162,6 +164,7 @@ class Relay:
             return outgoing((yield Select(SQL["outbox.rows"], (numbers,)))), whole
 
         fresh, whole = await self._store.run(unsent)
+        failpoints.reached("relay_after_select")
         sent_through = fresh[0][0] - 1 if fresh else self._last
         self.acked_through = max(self.acked_through, sent_through)
         if whole:
@@ -178,6 +181,7 @@ class Relay:
             await self._block(batch[refused.index], refused.reason)
             raise
         numbers = [seq for seq, _ in batch]
+        failpoints.reached("relay_after_ack")
         self._unmarked.update(numbers)
         self.acked_through = max(self.acked_through, numbers[-1])
         self._acked(numbers)

@@ -19,6 +19,8 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from services.chassis.failpoints import SPEC
+
 PREFIX = "BATON_"
 # Read by other programs of this project; a process passes over them.
 ELSEWHERE = frozenset(
@@ -147,6 +149,19 @@ class Settings(BaseModel):
         " production",
     )
 
+    failpoint: str | None = Field(
+        None,
+        pattern=SPEC,
+        description="where this process kills itself, for tests of crashes; refused without"
+        " BATON_TEST=1",
+        json_schema_extra={
+            "allowed": "a name of services/chassis/failpoints.py and a count, as before_commit:3"
+        },
+    )
+    test: Literal["1"] | None = Field(
+        None, description="1 says that this environment is a test, whose processes may be killed"
+    )
+
     @classmethod
     def read(
         cls, environment: Mapping[str, str], *, service: str, elsewhere: Iterable[str] = ()
@@ -169,6 +184,10 @@ class Settings(BaseModel):
         if given.get("api_port", "0") != "0" and "api_token_file" not in given:
             problems.append(
                 Problem("BATON_API_TOKEN_FILE", "", "missing, and BATON_API_PORT asks for a token")
+            )
+        if "failpoint" in given and "test" not in given:
+            problems.append(
+                Problem("BATON_FAILPOINT", "", "kills this process, so it asks for BATON_TEST=1")
             )
         try:
             settings = cls.model_validate(given)

@@ -24,6 +24,7 @@ from typing import TypeVar
 import aiosqlite
 import orjson
 
+from services.chassis import failpoints
 from services.chassis.store import (
     Conflict,
     Constraint,
@@ -128,7 +129,9 @@ def _drive(plan: Callable[[], Plan[T]], connection: sqlite3.Connection) -> T:
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = _steps(plan(), connection)
+            failpoints.reached("before_commit")
             connection.execute("COMMIT")
+            failpoints.reached("after_commit")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

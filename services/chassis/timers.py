@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from services.chassis import failpoints
 from services.chassis.bus import BusError
 from services.chassis.clock import Clock
 from services.chassis.messages import TopicPartition
@@ -94,6 +95,7 @@ class Timers:
         now_us = self._clock.now_us()
         partitions = sorted(self._positions.partitions)
         due = await self._store.run(lambda: _due(partitions, now_us))
+        failpoints.reached("timer_after_select")
         new = {each for each in partitions if not self._hears(each)}
         ready = await self._hold_awaiting(due, now_us)
         for partition in sorted(new.union(ready)):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic
 
-from services.chassis import deadletters
+from services.chassis import deadletters, failpoints
 from services.chassis.admission import Admission, Refused
 from services.chassis.inbox import Inbox
 from services.chassis.items import (
@@ -97,11 +97,13 @@ class Transaction(Generic[S]):
 
     def plan(self) -> Plan[Applied]:
         batch = self._batch
+        failpoints.reached("after_begin")
         yield Write(
             SQL["offsets.advance"],
             [(new, *place, believed) for place, (believed, new) in batch.advances.items()],
             expect=len(batch.advances),
         )
+        failpoints.reached("after_offset_cas")
         if batch.sent:
             yield Write(SQL["outbox.sent"], [(batch.now_us, seq) for seq in batch.sent])
         items = list(batch.items)
@@ -120,14 +122,19 @@ class Transaction(Generic[S]):
     def _work(self, items: list[Item], redriven: list[tuple[int, Item]]) -> Plan[None]:
         yield from self._resolve(items)
         yield from self._inbox.load(items, self._ids)
+        failpoints.reached("after_inbox")
         state = yield from self._application.load(items, self._ids, self._batch.now_us)
+        failpoints.reached("after_load")
         if redriven:
             yield from self._redrive(state, redriven)
         else:
             for item in items:
                 yield from self._fold(state, item)
+        failpoints.reached("after_fold")
         yield from self._application.write(state, self._batch.now_us)
+        failpoints.reached("after_state")
         yield from self._write()
+        failpoints.reached("after_outbox")
 
     def _due(self, tick: Tick) -> Plan[list[Item]]:
         rows = yield Select(SQL["timers.due"], (tick.partition, tick.until_us, tick.fires_max))
@@ -135,6 +142,7 @@ class Transaction(Generic[S]):
         yield Write(
             SQL["timers.take"], [(row[0], row[2], row[3]) for row in rows], expect=len(rows)
         )
+        failpoints.reached("timer_after_take")
         unsent = yield Select(SQL["outbox.waiting"], ([(row[0], row[6]) for row in rows],))
         waiting = {row[0] for row in unsent}
         fired: list[Item] = []
