@@ -13,7 +13,7 @@ from orchestrator.meters import SagaMeters
 from orchestrator.saga import Saga
 from orchestrator.sagas import SAGAS
 from schemas.topics import topic_named
-from services.chassis.process import Program
+from services.chassis.assembly import Program
 
 OPERATOR_TOPIC = "orchestrator.operator.commands.v1"
 

@@ -16,73 +16,33 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Generic
-
-from starlette.routing import BaseRoute
 
 from schemas.catalogue import load_catalogue
 from schemas.releases import releases
 from schemas.topics import DEAD_LETTER_BYTES_MAX, topics_read_by
 from services.chassis import failpoints
-from services.chassis.admission import Admission
-from services.chassis.api import ApiPort
+from services.chassis.assembly import Ground, Parts, Program, assemble
 from services.chassis.bus import BusError
 from services.chassis.bus_admin import Admin
-from services.chassis.bus_publish import Publisher, partition_of
+from services.chassis.bus_publish import Publisher
 from services.chassis.bus_read import Reader, ReaderTuning
 from services.chassis.clock import SystemClock
 from services.chassis.codec import Codec
-from services.chassis.envelope import Maker
-from services.chassis.gateways import Gateways
-from services.chassis.handlers import Handler
-from services.chassis.housekeeping import Housekeeping
-from services.chassis.intake import Intake, Observer
-from services.chassis.items import Application, Request, S
+from services.chassis.intake import Intake
+from services.chassis.items import Request, S
 from services.chassis.lifecycle import end_cleanly, was_clean
 from services.chassis.logs import configure
-from services.chassis.positions import Positions
-from services.chassis.reading import Reading
-from services.chassis.relay import Relay
-from services.chassis.retention import Rule
 from services.chassis.settings import Settings, SettingsError
 from services.chassis.sqlite import SqliteStore, open_store
 from services.chassis.startup import wait_for_store, wait_for_topics
 from services.chassis.store import Statement, StoreError, T, Value, statements
-from services.chassis.surface import Counting, Surface, Watched
-from services.chassis.timers import Timers
-from services.chassis.transaction import Setting
+from services.chassis.surface import Surface, Watched
 
 _log = logging.getLogger(__name__)
-Place = Callable[[str], int]
 FAILED, UNUSABLE = 1, 2
 _GC_THRESHOLDS = (100_000, 50, 50)
-
-
-@dataclass(frozen=True)
-class Program(Generic[S]):
-    """What makes one process different from another.
-
-    `application` is made from the maker of its messages and the function that places a key.
-    `awaited`: topic → group of the readers that its timers wait for. `never_queued`: topics whose
-    messages do not wait behind a parked key. `meters` counts what the application committed.
-    `retention`: rules for tables of its own that grow.
-    """
-
-    name: str
-    application: Callable[[Maker, Place], Application[S]]
-    migrations: Mapping[str, Path] = field(default_factory=dict)
-    queries: Path | None = None
-    handlers: Sequence[Handler] = ()
-    gateway: Callable[[Settings], AbstractAsyncContextManager[object]] | None = None
-    routes: Callable[[ApiPort], Sequence[BaseRoute]] | None = None
-    awaited: Mapping[str, str] = field(default_factory=dict)
-    never_queued: frozenset[str] = frozenset()
-    meters: Counting | None = None
-    retention: Sequence[Rule] = ()
-    settings: type[Settings] = Settings
 
 
 def run(program: Program[S]) -> None:
@@ -105,21 +65,6 @@ def run(program: Program[S]) -> None:
         _log.critical("the database cannot be used", extra={"reason": str(error)})
         raise SystemExit(UNUSABLE) from error
     raise SystemExit(code)
-
-
-@dataclass(frozen=True)
-class Parts(Generic[S]):
-    """What works together in one process, built once and then only used."""
-
-    reader: Reader
-    publisher: Publisher
-    admin: Admin
-    positions: Positions
-    intake: Intake[S]
-    relay: Relay
-    reading: Reading
-    timers: Timers
-    keeping: Housekeeping
 
 
 class Process(Generic[S]):
@@ -160,68 +105,25 @@ class Process(Generic[S]):
             gateway = None
             if self._program.gateway is not None:
                 gateway = await stack.enter_async_context(self._program.gateway(self._settings))
-            parts = self._build(store, partitions, gateway, surface.committed)
+            ground = self._ground(store, partitions, gateway)
+            parts = assemble(self._program, self._settings, ground, surface.committed)
             if not clean:
                 parts.positions.guard()
             surface.watch(Watched(parts.reading, parts.relay, parts.intake, parts.positions, store))
             await stack.enter_async_context(self._api(surface, parts.intake, store))
-            return await self._work(parts, store, surface)
+            code = await self._work(parts, store, surface)
+            closing = (ground.reader.close(), ground.publisher.close(), ground.others.close())
+            await asyncio.gather(*closing, return_exceptions=True)
+            return code
 
-    def _build(
-        self, store: SqliteStore, partitions: int, gateway: object, observe: Observer
-    ) -> Parts[S]:
-        settings, program, clock = self._settings, self._program, self._clock
-        catalogue, topics = load_catalogue(), topics_read_by(program.name)
-        released = [each.schema for each in releases()]
-        codec = Codec(catalogue, released, settings.confluent_schema_ids)
-        place = partial(partition_of, partitions=partitions)
-        positions = Positions()
-        reader, publisher = self._clients([topic.name for topic in topics])
-        intake: Intake[S] = Intake(
-            store,
-            program.application(Maker(program.name, codec, catalogue), place),
-            Setting(place, Admission(codec, catalogue, topics), program.never_queued),
-            positions,
-            clock,
-            batch_max=settings.batch_max,
-            observe=observe,
-        )
-        relay = intake.relay = Relay(store, publisher, clock, intake.sent)
-        if program.gateway is not None:
-            intake.gateways = Gateways(
-                gateway, program.handlers, intake.put_returned, settings.gateway_calls_max
-            )
-        reading = Reading(
-            store,
-            reader,
-            positions,
-            intake,
-            relay,
-            intake.gateways,
-            clock,
-            batch_max=settings.batch_max,
-            decode=codec.decode,
-        )
-        admin = Admin(settings.kafka_bootstrap_servers)
-        timers = Timers(
-            store,
-            positions,
-            reader,
-            admin,
-            clock,
-            awaited=program.awaited,
-            fire=intake.put_tick,
-        )
-        keeping = Housekeeping(store, reader, positions, relay, settings, clock, store.log_bytes)
-        keeping.rules += tuple(program.retention)
-        return Parts(reader, publisher, admin, positions, intake, relay, reading, timers, keeping)
-
-    def _clients(self, topics: Sequence[str]) -> tuple[Reader, Publisher]:
+    def _ground(self, store: SqliteStore, partitions: int, gateway: object) -> Ground:
         settings, name = self._settings, self._program.name
+        catalogue = load_catalogue()
+        released = [each.schema for each in releases()]
         reader = Reader(
             settings.kafka_bootstrap_servers,
             group=f"baton.{name}",
-            topics=topics,
+            topics=[topic.name for topic in topics_read_by(name)],
             client_id=name,
             tuning=ReaderTuning(
                 instance_id=settings.instance_id,
@@ -236,7 +138,17 @@ class Process(Generic[S]):
             deadline_s=settings.publish_deadline_s,
             message_bytes_max=DEAD_LETTER_BYTES_MAX,
         )
-        return reader, publisher
+        return Ground(
+            store=store,
+            log_bytes=store.log_bytes,
+            reader=reader,
+            publisher=publisher,
+            others=Admin(settings.kafka_bootstrap_servers),
+            clock=self._clock,
+            codec=Codec(catalogue, released, settings.confluent_schema_ids),
+            partitions=partitions,
+            gateway=gateway,
+        )
 
     def _api(
         self, surface: Surface, intake: Intake[S], store: SqliteStore
@@ -257,12 +169,6 @@ class Process(Generic[S]):
         self._spawn("surface", surface.measure_often())
         code = await self._until_end()
         await self._wind_down(parts, store, clean=code == 0)
-        await asyncio.gather(
-            parts.reader.close(),
-            parts.publisher.close(),
-            parts.admin.close(),
-            return_exceptions=True,
-        )
         return code
 
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:

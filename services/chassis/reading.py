@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -43,7 +43,7 @@ class Polls(Protocol):
     def assignment(self) -> frozenset[TopicPartition]: ...
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None: ...
     async def end_offsets(
-        self, partitions: frozenset[TopicPartition]
+        self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]: ...
     async def log_starts(
         self, partitions: frozenset[TopicPartition]

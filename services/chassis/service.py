@@ -10,9 +10,9 @@ from pathlib import Path
 from starlette.routing import BaseRoute
 
 from services.chassis.api import ApiPort
+from services.chassis.assembly import Program
 from services.chassis.handlers import Handler
 from services.chassis.participant import Participant, State
-from services.chassis.process import Program
 from services.chassis.process import run as run_program
 from services.chassis.settings import Settings
 from services.chassis.tables import Table
