@@ -18,7 +18,9 @@ ON CONFLICT (topic, partition) DO NOTHING
 UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next = ?
 
 -- name: keys.find
-SELECT name, id FROM keys WHERE name IN :keys
+-- The integer of each name, and the same again where the key is parked.
+SELECT keys.name, keys.id, parked_keys.key
+FROM keys LEFT JOIN parked_keys ON parked_keys.key = keys.id WHERE keys.name IN :keys
 
 -- name: keys.add
 INSERT INTO keys (name) VALUES (?) ON CONFLICT (name) DO NOTHING
@@ -150,9 +152,6 @@ WHERE key = ? AND source = ? AND operation = ? AND version = ?
 SELECT keys.name, operations.source, operations.operation, operations.status, operations.call
 FROM operations JOIN keys ON keys.id = operations.key
 WHERE operations.status IN ('calling', 'undo_calling') AND operations.partition IN :keys
-
--- name: parked.find
-SELECT key FROM parked_keys WHERE key IN :keys
 
 -- name: parked.all
 SELECT keys.name, parked_keys.reason, parked_keys.detail, parked_keys.since_us

@@ -61,10 +61,12 @@ class WrongDatabase(StoreError):
 
 
 @functools.lru_cache(maxsize=1024)
-def _dialect(sql: str) -> str:
+def _dialect(sql: str) -> tuple[str, str]:
+    """As SQLite says it, and for `IN :keys` of one key, which it looks up three times as fast."""
     for name in (":pairs", ":list"):
         sql = sql.replace(name, "json_each(?)")
-    return sql.replace("IN :keys", "IN (SELECT value FROM json_each(?))")
+    many = sql.replace("IN :keys", "IN (SELECT value FROM json_each(?))")
+    return many, sql.replace("IN :keys", "IN (?)") if ":keys" in sql else ""
 
 
 def _param(value: Param) -> Value:
@@ -156,8 +158,10 @@ def _steps(plan: Plan[T], connection: sqlite3.Connection) -> T:
 
 
 def _perform(connection: sqlite3.Connection, ask: Select | Write) -> list[Row]:
-    sql = _dialect(ask.statement.sql)
+    sql, of_one = _dialect(ask.statement.sql)
     if isinstance(ask, Select):
+        if of_one and len(ask.params) == 1 and len(ask.params[0]) == 1:  # type: ignore[arg-type]
+            return connection.execute(of_one, ask.params[0]).fetchall()  # type: ignore[arg-type]
         return connection.execute(sql, [_param(each) for each in ask.params]).fetchall()
     if not ask.rows:
         return []

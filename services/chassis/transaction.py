@@ -219,12 +219,13 @@ class Transaction(Generic[S]):
         if missing:
             yield Write(SQL["keys.add"], missing)
             yield from self._find([name for (name,) in missing])
-        rows = yield Select(SQL["parked.find"], (list(self._ids.values()),))
-        self._parked = {int(row[0] or 0) for row in rows}
 
     def _find(self, names: Sequence[str]) -> Plan[None]:
         rows = yield Select(SQL["keys.find"], (names,))
-        self._ids.update((str(name), int(number or 0)) for name, number in rows)
+        for name, number, parked in rows:
+            self._ids[str(name)] = int(number or 0)
+            if parked is not None:
+                self._parked.add(int(parked))
 
     def _fold(self, state: S, item: Item) -> Plan[None]:
         key = self._ids[item.key]

@@ -225,7 +225,7 @@ SCANNED_ONCE = {
 @pytest.mark.parametrize("name", SCANNED_ONCE)
 def test_what_is_asked_often_goes_by_an_index(house: House, name: str) -> None:
     """Nothing that grows with history or backlog is read from its beginning to its end."""
-    sql = sqlite._dialect(SQL[name].sql)
+    sql, _ = sqlite._dialect(SQL[name].sql)
     plan = house.store.rows(f"EXPLAIN QUERY PLAN {sql}", *SCANNED_ONCE[name])
     steps = [str(step) for *_, step in plan]
     scans = [each for each in steps if each.startswith(("SCAN outbox", "SCAN dead_letters"))]

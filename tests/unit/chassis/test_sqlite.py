@@ -254,3 +254,19 @@ async def test_reads_cannot_write(tmp_path: Path, migrations: dict[str, Path]) -
         with pytest.raises(Unavailable, match="readonly"):
             await store.read("INSERT INTO t VALUES ('x')")
         assert await store.run(names) == []
+
+
+@pytest.mark.parametrize("wanted", [[], ["a"], ["b"], ["a", "c"], ["x"], ["a", "a"]])
+@pytest.mark.parametrize("word", ["IN", "NOT IN"])
+def test_keys_mean_the_same_however_many_there_are(wanted: list[str], word: str) -> None:
+    """One key is asked for in another way than several, with the same answer."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE letters (name TEXT PRIMARY KEY)")
+    connection.executemany("INSERT INTO letters VALUES (?)", [("a",), ("b",), ("c",)])
+    sql = f"SELECT name FROM letters WHERE name {word} :keys ORDER BY name"
+
+    rows = sqlite._perform(connection, Select(Statement("letters", sql), (wanted,)))
+
+    assert [name for (name,) in rows] == [
+        each for each in ("a", "b", "c") if (each in wanted) is (word == "IN")
+    ]
