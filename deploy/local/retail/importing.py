@@ -61,7 +61,8 @@ def prepare(path: Path, home: Home, *, day: date | None, limit: int | None) -> P
         judged = judge_rows(read(path))
     except RetailFileError as error:
         raise FileRefused(
-            str(error), mend="baton import   (without a file: the month that comes with Baton)"
+            f"{error}. Nothing was published",
+            mend=f"baton import --dry-run {path}   (judges it again; nothing is published)",
         ) from error
     rejects_file = rejects_path(home, path)
     write_rejects(rejects_file, judged.rejected)

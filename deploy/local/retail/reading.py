@@ -44,31 +44,33 @@ class _Unreadable(Exception):  # a refusal on its way to becoming a Rejected
 
 def read(path: Path) -> Iterator[Row | Rejected]:
     """Every row after the header, in file order. Raises RetailFileError."""
-    with _opened(path) as stream:
-        numbered = _lines(stream)
-        _check_header(path, next(numbered, (1, b""))[1])
-        for line, raw in numbered:
-            if raw.strip():
-                yield _row(line, raw)
+    line = 0
+    try:
+        with _opened(path) as stream:
+            numbered = _lines(stream)
+            _check_header(path, next(numbered, (1, b""))[1])
+            for line, raw in numbered:
+                if raw.strip():
+                    yield _row(line, raw)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RetailFileError(
+            f"{path}: line {line + 1}: here the gzip archive is damaged ({error}); "
+            "copy or download it again"
+        ) from error
+    except OSError as error:
+        raise RetailFileError(f"{path}: {error.strerror or error}; name a readable CSV") from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == _GZIP_MAGIC
-            file.seek(0)
-            if packed:
-                with gzip.open(file, "rb") as unpacked:
-                    yield unpacked  # type: ignore[misc]  # a GzipFile reads as any binary file
-            else:
-                yield file
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise RetailFileError(
-            f"{path}: the gzip archive is damaged ({error}); copy or download it again"
-        ) from error
-    except OSError as error:
-        raise RetailFileError(f"{path}: {error.strerror or error}; name a readable CSV") from error
+    with path.open("rb") as file:
+        packed = file.read(2) == _GZIP_MAGIC
+        file.seek(0)
+        if packed:
+            with gzip.open(file, "rb") as unpacked:
+                yield unpacked  # type: ignore[misc]  # a GzipFile reads as any binary file
+        else:
+            yield file
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -84,18 +86,20 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _check_header(path: Path, raw: bytes) -> None:
     expected = ", ".join(COLUMNS)
+    place = f"{path}: line 1"
     if not raw.strip():
-        raise RetailFileError(f"{path}: the file is empty; expected the columns {expected}")
+        raise RetailFileError(f"{place} is empty; write the columns {expected} there")
     try:
         found = tuple(name.strip() for name in _cells(raw.removeprefix(b"\xef\xbb\xbf")))
     except _Unreadable as error:
         raise RetailFileError(
-            f"{path}: line 1 is not a CSV header ({error.detail}); expected the columns {expected}"
+            f"{place} is not a CSV header ({error.detail}); "
+            f"save it as CSV in UTF-8 with the columns {expected}"
         ) from error
     if found != COLUMNS:
         seen = ", ".join(name[:_SHOWN] for name in found[:20])
         raise RetailFileError(
-            f"{path}: this is another shape of file. Expected the columns {expected}; "
+            f"{place} has another shape: expected the columns {expected}; "
             f"found {seen}. Rename or reorder the columns and import again"
         )
 

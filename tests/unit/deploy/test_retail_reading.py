@@ -130,7 +130,7 @@ def test_another_shape_is_refused_whole(tmp_path: Path) -> None:
     with pytest.raises(RetailFileError) as refusal:
         rows(path)
     assert str(refusal.value) == (
-        f"{path}: this is another shape of file. Expected the columns InvoiceNo, StockCode, "
+        f"{path}: line 1 has another shape: expected the columns InvoiceNo, StockCode, "
         "Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country; found Invoice, "
         "Price, Customer ID. Rename or reorder the columns and import again"
     )
@@ -150,8 +150,8 @@ def unreadable_files(folder: Path) -> Iterator[tuple[Path, str]]:
     other.write_bytes(b"\xff\xfe" + ",".join(COLUMNS).encode("utf-16-le"))
     yield folder / "absent.csv", "No such file or directory; name a readable CSV"
     yield folder, "Is a directory; name a readable CSV"
-    yield empty, "the file is empty; expected the columns InvoiceNo"
-    yield damaged, "the gzip archive is damaged"
+    yield empty, "line 1 is empty; write the columns InvoiceNo"
+    yield damaged, "line 1: here the gzip archive is damaged"
     yield other, "line 1 is not a CSV header (byte 1 of the line is not UTF-8)"
 
 
@@ -168,5 +168,5 @@ def test_an_archive_that_ends_early_is_refused(tmp_path: Path) -> None:
     """Half a download is no file: nothing of it is taken for the whole."""
     short = tmp_path / "short.csv.gz"
     short.write_bytes(SHIPPED_MONTH.read_bytes()[:-20_000])
-    with pytest.raises(RetailFileError, match="the gzip archive is damaged"):
+    with pytest.raises(RetailFileError, match=r"line [0-9]{5}: here the gzip archive is damaged"):
         rows(short)
