@@ -24,7 +24,14 @@ from services.chassis.failpoints import SPEC
 PREFIX = "BATON_"
 # Read by other programs of this project; a process passes over them.
 ELSEWHERE = frozenset(
-    {"BATON_URL", "BATON_TOKEN", "BATON_PROFILE", "BATON_TEST_KAFKA", "BATON_REQUIRE_ALL"}
+    {
+        "BATON_URL",
+        "BATON_TOKEN",
+        "BATON_PROFILE",
+        "BATON_TEST_KAFKA",
+        "BATON_TEST_KAFKA_IMAGE",
+        "BATON_REQUIRE_ALL",
+    }
 )
 
 Port = Annotated[int, Field(ge=0, le=65_535)]

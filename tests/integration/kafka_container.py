@@ -1,7 +1,10 @@
 """A Kafka in a container, for `BATON_TEST_KAFKA=container`: prints its address, then stays.
 
 The class that testcontainers brings starts another vendor's images only, so this is Apache's own,
-of the version that is embedded. It ends with the process it was told to live as long as.
+of the version that is embedded, or the image that `BATON_TEST_KAFKA_IMAGE` names; `kafka_image`
+beside this file builds one without a registry. The container is removed when the process ends that
+it was told to live as long as, so no second container (Ryuk) watches over it.
+    BATON_TEST_KAFKA=container BATON_TEST_KAFKA_IMAGE=baton-kafka pytest -m kafka tests/integration
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import select
 import sys
 from contextlib import ExitStack, suppress
 
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from deploy.local import jars
@@ -44,11 +48,13 @@ ENVIRONMENT = {
 
 def kafka_container(port: int) -> DockerContainer:
     """The port is chosen before the start, because the broker must advertise it."""
-    container = DockerContainer(f"apache/kafka:{jars.read_lock().kafka}")
+    apache = f"apache/kafka:{jars.read_lock().kafka}"
+    container = DockerContainer(os.environ.get("BATON_TEST_KAFKA_IMAGE") or apache)
     for name, value in ENVIRONMENT.items():
         container.with_env(name, value)
     container.with_env("KAFKA_ADVERTISED_LISTENERS", f"PLAINTEXT://{LOOPBACK}:{port}")
-    container.with_bind_ports(INSIDE, port)
+    # `with_bind_ports` would listen on every address of this machine; docker takes this pair.
+    container.ports[f"{INSIDE}/tcp"] = (LOOPBACK, port)  # type: ignore[assignment]
     return container
 
 
@@ -63,6 +69,7 @@ def main() -> int:
     parser.add_argument("--while", dest="keeper", type=int, required=True)
     keeper = parser.parse_args().keeper
     port = FIRST + secrets.randbelow(LAST - FIRST)
+    testcontainers_config.ryuk_disabled = True
     with ExitStack() as running:
         try:
             running.enter_context(kafka_container(port))
