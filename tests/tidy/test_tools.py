@@ -26,6 +26,8 @@ PLANTED = {
     "never a service": ("orchestrator/operate/exits.py", "services.billing.domain"),
     "only its console": ("orchestrator/engine/machine.py", "deploy.local.home"),
     "names all else as strings": ("deploy/local/home.py", "orchestrator.saga"),
+    "shares no code": ("deploy/verify/facts.py", "schemas.values"),
+    "judged without a clock": ("deploy/verify/facts.py", "asyncio"),
     "know no clock": ("services/shipping/domain.py", "asyncio"),
 }
 
