@@ -274,7 +274,7 @@ async def _prepare(writer: aiosqlite.Connection, *, durable: bool) -> None:
         "journal_mode": "WAL",
         "synchronous": "FULL" if durable else "OFF",
         "busy_timeout": "5000",
-        "cache_size": "-16384",
+        "cache_size": "-4096",
         "wal_autocheckpoint": "2000",
         "temp_store": "MEMORY",
     }
