@@ -15,8 +15,6 @@ from orchestrator.sagas import SAGAS
 from schemas.topics import topic_named
 from services.chassis.assembly import Program
 
-OPERATOR_TOPIC = "orchestrator.operator.commands.v1"
-
 
 def awaited(sagas: tuple[Saga[object], ...]) -> dict[str, str]:
     """Command topic → consumer group of the service that answers it."""
@@ -29,7 +27,6 @@ PROGRAM = Program(
     application=lambda maker, place: Shell(SAGAS, maker),  # noqa: ARG005
     migrations={"orchestrator": MIGRATIONS},
     awaited=awaited(SAGAS),
-    never_queued=frozenset({OPERATOR_TOPIC}),
     meters=SagaMeters(SAGAS),
     retention=retention.RULES,
 )

@@ -20,6 +20,18 @@ TopicKind = Literal["events", "commands", "replies", "outcomes", "dead_letters"]
 ANY = ("*",)  # whoever the broker lets in: outside publishers are welcome
 ORCHESTRATOR = ("orchestrator",)
 CONSOLE = ("console",)
+OPERATOR_TOPIC = "orchestrator.operator.commands.v1"
+# Whoever keeps keys: each takes the verbs that name it.
+EVERYBODY = (
+    "orchestrator",
+    "orders",
+    "inventory",
+    "billing",
+    "shipping",
+    "crm",
+    "analytics",
+    "notifications",
+)
 DEAD_LETTER_SUFFIX = ".dlt"
 
 PARTITIONS_LOCAL = 4
@@ -151,7 +163,7 @@ TOPICS: tuple[Topic, ...] = (
         ORCHESTRATOR,
         ("notifications", "analytics"),
     ),
-    Topic("orchestrator.operator.commands.v1", "commands", CONSOLE, ORCHESTRATOR),
+    Topic(OPERATOR_TOPIC, "commands", CONSOLE, EVERYBODY),
 )
 
 

@@ -46,6 +46,7 @@ from orchestrator.engine.machine import (
     Result,
     Status,
     StepEvent,
+    Verb,
 )
 from orchestrator.engine.plan import Ask
 from orchestrator.engine.verbs import obey
@@ -261,6 +262,8 @@ def _inadmissible(
         return Result.NOT_STARTED
     if not told.reason.strip():
         return Result.NO_REASON
+    if told.parked and told.verb != Verb.NOTE:
+        return Result.PARKED
     if told.version_seen is not None and told.version_seen != instance.version:
         return Result.STALE
     if told.step is not None and told.step not in saga.plan.index:

@@ -157,7 +157,10 @@ class CancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class VerbRequested:
-    """What an operator asked. `version_seen` is the saga's version on the page, if known."""
+    """What an operator asked. `version_seen` is the saga's version on the page, if known.
+
+    `parked`: records of the saga's key wait for an operator, who sees to them first.
+    """
 
     verb: str
     actor: str
@@ -165,6 +168,7 @@ class VerbRequested:
     step: str | None = None
     evidence: str = ""
     version_seen: int | None = None
+    parked: bool = False
 
 
 Stimulus: TypeAlias = Started | Replied | TimerFired | CancelRequested | VerbRequested

@@ -90,6 +90,7 @@ class Result(StrEnum):
     TOO_MANY_REQUESTS = "too_many_requests"  # more cancellation requests than are remembered
     NOT_WAITING = "not_waiting"  # a timer of a step that was settled meanwhile
     PAUSED = "paused"  # nothing is sent while paused
+    PARKED = "parked"  # records of its key wait; it takes nothing but a note until they went on
     ALREADY_PAUSED = "already_paused"
     NOT_PAUSED = "not_paused"
     ALREADY_COMPENSATING = "already_compensating"

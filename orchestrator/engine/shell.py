@@ -121,7 +121,7 @@ class Shell:
         cause = _Cause(message.id, message.source, message.type, "event", message.traceparent)
         body = message.body
         if isinstance(body, OperatorVerb):
-            return (yield from self._told(state, message, body, now_us))
+            return (yield from self._told(state, item, body, now_us))
         effects: list[Effect] = []
         for saga in self._starts.get(type(body), ()):
             digest = hashlib.sha256(message.value).hexdigest()
@@ -196,9 +196,8 @@ class Shell:
         stimulus = TimerFired(step, Kind(kind))
         return (yield from self._decide(state, saga, saga_id, stimulus, cause, now_us))
 
-    def _told(
-        self, state: _State, message: Message, verb: OperatorVerb, now_us: int
-    ) -> Plan[Effect]:
+    def _told(self, state: _State, item: Arrived, verb: OperatorVerb, now_us: int) -> Plan[Effect]:
+        message = item.message
         cause = _Cause(message.id, message.source, message.type, "operator", message.traceparent)
         held = state.sagas.find(verb.saga_id)
         before = 0 if held is None else held.instance.version
@@ -209,7 +208,13 @@ class Shell:
             effect, result = Effect("ignored"), Result.NOT_STARTED.value
         else:
             asked = VerbRequested(
-                verb.verb, verb.actor, verb.reason, verb.step, verb.evidence, verb.version_seen
+                verb.verb,
+                verb.actor,
+                verb.reason,
+                verb.step,
+                verb.evidence,
+                verb.version_seen,
+                item.parked,
             )
             effect = yield from self._decide(state, saga, verb.saga_id, asked, cause, now_us)
             result = _result_of(effect)

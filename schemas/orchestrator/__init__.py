@@ -86,10 +86,12 @@ class CustomerRefused:
 
 @dataclass(frozen=True, config=CONFIG)
 class OperatorVerb:
-    """What an operator tells the orchestrator to do with one saga, and why.
+    """What an operator tells a service to do with one saga, or with one key that is parked there,
+    and why.
 
     business_key: The order or customer of the saga.
-    saga_id: The saga, `<definition>:<business key>`.
+    saga_id: The saga, `<definition>:<business key>`; the business key again where the verb concerns
+        a parked key.
     verb: What to do.
     step: The step of the saga; null where the verb concerns the whole saga.
     actor: Who did it: the login of the operator.
@@ -99,6 +101,10 @@ class OperatorVerb:
     requested_at: When the operator asked, UTC.
     evidence: What proves that a skipped effect is settled, for example a ticket; empty where no
         proof is needed.
+    service: Who is told: the orchestrator for sagas, else the service in which the key is parked.
+    record: The number of one dead letter of the key that is to be tried again; null for all that
+        wait.
+    force: Try again also what failed the same way again and again.
     """
 
     avro_name: ClassVar[str] = "baton.orchestrator.OperatorVerb"
@@ -112,6 +118,9 @@ class OperatorVerb:
     version_seen: Annotated[int, Field(strict=True, ge=0, le=9_223_372_036_854_775_807)] | None
     requested_at: AwareDatetime
     evidence: Annotated[str, Field(strict=True, max_length=2_000)] = ""
+    service: Annotated[str, Field(strict=True, pattern=r"^[a-z]{1,32}$")] = "orchestrator"
+    record: Annotated[int, Field(strict=True, ge=1, le=9_223_372_036_854_775_807)] | None = None
+    force: Annotated[bool, Field(strict=True)] = False
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -8,7 +8,7 @@ types may stand on it, is checked here, so that no handler ever sees a message i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.catalogue import Catalogue
 from schemas.topics import Topic
@@ -21,8 +21,7 @@ _KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ANY_WRITER = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A record that is not applied: `final` ones are dead letters, the others park their key."""
 
     reason: str
@@ -55,6 +54,9 @@ class Admission:
             expires_us = time_us(headers.get("ce_expirytime"), 0)
         except BadEnvelope as error:
             return Refused("bad_envelope", str(error), "decode")
+        forged = self._forged(record.topic, headers["ce_source"])
+        if forged is not None:
+            return forged
         value = record.value or b""
         body = self._body(value)
         if isinstance(body, Refused):
@@ -84,6 +86,18 @@ class Admission:
             return Refused("undecodable", "no value: these topics know no tombstones", "decode")
         return None
 
+    def decode(self, value: bytes) -> object:
+        """A body that was kept; raises CodecError."""
+        return self._codec.decode(value)
+
+    def _forged(self, topic: str, source: str) -> Refused | None:
+        """Before the body is read: whoever may not write here cannot park a key here either."""
+        writers = self._writers[topic]
+        if ANY_WRITER in writers or source in writers:
+            return None
+        only = ", ".join(sorted(writers))
+        return Refused("wrong_writer", f"only {only} may write {topic}", "validate")
+
     def _body(self, value: bytes) -> object | Refused:
         try:
             return self._codec.decode(value)
@@ -97,7 +111,7 @@ class Admission:
     def _allowed(
         self, record: Record, headers: dict[str, str], key: str, body: object
     ) -> Refused | None:
-        """Type, place, writer and key, in this order: the first that is wrong is the reason."""
+        """Type, place and key, in this order: the first that is wrong is the reason."""
         name = self._names[type(body)]
         topic = record.topic
         if headers["ce_type"] != name:
@@ -106,10 +120,6 @@ class Admission:
             )
         if name not in self._types[topic]:
             return Refused("type_not_allowed", f"{name} has no place on {topic}", "validate")
-        writers = self._writers[topic]
-        if ANY_WRITER not in writers and headers["ce_source"] not in writers:
-            only = ", ".join(sorted(writers))
-            return Refused("wrong_writer", f"only {only} may write {topic}", "validate")
         if type(body) in self._commands and not headers.get("ce_operationid"):
             return Refused("bad_envelope", "a command names its ce_operationid", "validate")
         field = self._keys[type(body)]

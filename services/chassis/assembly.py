@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, Protocol
 
@@ -47,9 +48,8 @@ class Program(Generic[S]):
     """What makes one process different from another.
 
     `application` is made from the maker of its messages and the function that places a key.
-    `awaited`: topic → group of the readers that its timers wait for. `never_queued`: topics whose
-    messages do not wait behind a parked key. `meters` counts what the application committed.
-    `retention`: rules for tables of its own that grow.
+    `awaited`: topic → group of the readers that its timers wait for. `meters` counts what the
+    application committed. `retention`: rules for tables of its own that grow.
     """
 
     name: str
@@ -60,7 +60,6 @@ class Program(Generic[S]):
     gateway: Callable[[Settings], AbstractAsyncContextManager[object]] | None = None
     routes: Callable[[ApiPort], Sequence[BaseRoute]] | None = None
     awaited: Mapping[str, str] = field(default_factory=dict)
-    never_queued: frozenset[str] = frozenset()
     meters: Counting | None = None
     retention: Sequence[Rule] = ()
     settings: type[Settings] = Settings
@@ -119,7 +118,7 @@ def assemble(
     intake: Intake[S] = Intake(
         store,
         program.application(Maker(program.name, codec, catalogue), place),
-        Setting(place, admission, program.never_queued),
+        Setting(place, admission, program.name, version("baton-saga")),
         positions,
         clock,
         batch_max=settings.batch_max,

@@ -127,9 +127,6 @@ WHERE partition = ? AND awaits = ? AND due_us <= ? + interval_us
 UPDATE timers SET held_us = max(due_us - ?, 0), due_us = NULL
 WHERE key = ? AND due_us IS NOT NULL
 
--- name: timers.resume
-UPDATE timers SET due_us = held_us + ?, held_us = NULL WHERE key = ? AND due_us IS NULL
-
 -- name: operations.load
 SELECT operations.key, operations.source, operations.operation, operations.partition,
     operations.status, operations.reply, operations.undo_reply, operations.call,
@@ -163,23 +160,12 @@ SELECT count(*) AS n FROM parked_keys
 -- name: parked.add
 INSERT INTO parked_keys (key, reason, detail, since_us) VALUES (?, ?, ?, ?)
 
--- name: parked.remove
-DELETE FROM parked_keys WHERE key = ?
-
 -- name: dead.add
 -- Nobody waits for a rejected one: it is settled at its birth.
 INSERT INTO dead_letters (key, kind, reason, detail, stage, topic, partition, offset,
     timestamp_ms, record_key, value, headers, at_us, state)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
     CASE ?2 WHEN 'rejected' THEN 'rejected' ELSE 'open' END)
-
--- name: dead.waiting
-SELECT seq, topic, partition, offset, timestamp_ms, record_key, value, headers
-FROM dead_letters WHERE key = ? AND state = 'open' AND kind IN ('parked', 'follower')
-ORDER BY seq LIMIT ?
-
--- name: dead.close
-UPDATE dead_letters SET state = ? WHERE seq = ? AND state = 'open'
 
 -- name: dead.pending
 SELECT topic, count(*) AS n FROM dead_letters WHERE state = 'open' GROUP BY topic

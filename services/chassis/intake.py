@@ -28,13 +28,15 @@ from services.chassis.items import (
     S,
     Submitted,
     TurnedAway,
+    arrival,
 )
 from services.chassis.messages import Record, TopicPartition
 from services.chassis.positions import Positions
+from services.chassis.redriving import Redriving
 from services.chassis.relay import Relay
 from services.chassis.replay import instead_of, is_single, singles
 from services.chassis.store import Conflict, Plan, Store, StoreError, T, Unavailable
-from services.chassis.transaction import Batch, Setting, Tick, Transaction, arrival
+from services.chassis.transaction import Batch, Setting, Tick, Transaction
 
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 5.0
 _MARK_WITHIN_S = 0.2
@@ -71,7 +73,7 @@ class Intake(Generic[S]):
         self._records: deque[Record] = deque()
         self._inside: deque[_Waiting] = deque()
         self._ticks: dict[int, Tick] = {}
-        self._redrives: deque[tuple[str, asyncio.Future[object]]] = deque()
+        self._redrives = Redriving()
         self._sent: list[int] = []
         self._sent_at_s = 0.0
         self._submitted = 0
@@ -135,10 +137,9 @@ class Intake(Generic[S]):
             self._submitted -= 1
 
     def redrive(self, key: str) -> asyncio.Future[object]:
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._redrives.append((key, future))
+        """Done when all that waited is applied, or one of it failed again; Conflict: elsewhere."""
         self._wake.set()
-        return future
+        return self._redrives.ask(key)
 
     def sent(self, numbers: Iterable[int]) -> None:
         """Outbox rows to be marked with the next transaction, or after a fifth of a second."""
@@ -154,7 +155,7 @@ class Intake(Generic[S]):
 
     async def settled(self) -> None:
         """Until everything that was queued is committed; what is only to be marked may wait."""
-        while self._busy or self._records or self._inside or self._ticks or self._redrives:
+        while self._busy or self._records or self._inside or self._ticks or self._redrivable:
             self._at_rest.clear()
             await self._at_rest.wait()
 
@@ -184,29 +185,46 @@ class Intake(Generic[S]):
     def _something(self) -> bool:
         late = self._clock.monotonic_s() - self._sent_at_s >= _MARK_WITHIN_S or self._stopping
         return bool(
-            self._records or self._inside or self._ticks or self._redrives or (self._sent and late)
+            self._records
+            or self._inside
+            or self._ticks
+            or self._redrivable
+            or (self._sent and late)
         )
+
+    @property
+    def _redrivable(self) -> bool:
+        """After a lost race positions are waited for."""
+        return bool(self._redrives) and not self._positions.distrusted
 
     async def _sleep(self) -> None:
         self._wake.clear()
         try:
-            async with asyncio.timeout(_MARK_WITHIN_S if self._sent else None):
+            async with asyncio.timeout(_MARK_WITHIN_S if self._sent or self._redrives else None):
                 await self._wake.wait()
         except TimeoutError:
             return
 
     async def _commit_some(self) -> None:
-        if self._redrives:
-            key, future = self._redrives.popleft()
-            await self._commit(Batch(self._clock.now_us(), redrive=key), [])
-            _settle(future, None)
-            return
+        if self._redrivable:
+            await self._redrive_some(self._redrives.next)
+            if not (self._records or self._inside or self._ticks):
+                return  # else a batch of what waits, before the next slice
         if self._records and self._positions.guarded(self._records[0]):
             await self._commit_guarded(self._records.popleft())
             if not self._inside and not self._ticks:
                 return  # else one batch of what waits inside, before the next record
         batch, waiting = await self._take()
         await self._commit(batch, waiting)
+
+    async def _redrive_some(self, key: str) -> None:
+        """One slice, fenced like a tick: only the owner of the key's partition may write it."""
+        held = self._positions.of(self._setting.place(key))
+        if not held:
+            self._redrives.failed(key, Conflict(f"{key} is another process's now"))
+            return
+        advances = {place: (at, at) for place, at in held.items()}
+        await self._commit(Batch(self._clock.now_us(), advances=advances, redrive=key), [])
 
     async def _take(self) -> tuple[Batch, list[_Waiting]]:
         batch = Batch(self._clock.now_us())
@@ -288,8 +306,7 @@ class Intake(Generic[S]):
         for key, error in applied.errors:
             _log.error("a handler raised", exc_info=error, extra={"key": key})
         self._tell(applied, self._clock.monotonic_s() - started_s, len(batch.items))
-        if applied.more and batch.redrive:
-            self.redrive(batch.redrive)
+        self._redrives.committed(batch.redrive, applied)
         for tick in batch.ticks:
             if applied.more and tick.fires_max == 1:
                 self._ticks.setdefault(tick.partition, Tick(tick.partition, tick.until_us, 1))
@@ -333,6 +350,8 @@ class Intake(Generic[S]):
             await self._commit(instead, waiting)
             return
         _log.error("an item cannot be written, whatever is tried", exc_info=error)
+        if batch.redrive:
+            self._redrives.failed(batch.redrive, error)
         if batch.items and isinstance(batch.items[0], TurnedAway):
             # Not even its dead letter: its log stands still here, and all else goes on.
             for place, (at, _) in batch.advances.items():

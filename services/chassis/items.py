@@ -17,10 +17,11 @@ from services.chassis.store import Plan
 
 
 class Arrived(NamedTuple):
-    """A record that was understood."""
+    """A record that was understood. `parked`: its key is, but its topic does not queue."""
 
     message: Message
     record: Record
+    parked: bool = False
 
     @property
     def key(self) -> str:
@@ -75,6 +76,17 @@ class Returned(NamedTuple):
         return self.begun.key
 
 
+class Unrecorded(NamedTuple):
+    """A result that cannot be recorded: it parks its key, and is kept."""
+
+    returned: Returned
+    refused: Refused
+
+    @property
+    def key(self) -> str:
+        return self.returned.key
+
+
 class Request(Protocol):
     """A submission over HTTP: the business key it is about, and its own identity."""
 
@@ -92,7 +104,7 @@ class Submitted(NamedTuple):
         return self.request.key
 
 
-Item: TypeAlias = Arrived | TurnedAway | Fired | Returned | Submitted
+Item: TypeAlias = Arrived | TurnedAway | Fired | Returned | Unrecorded | Submitted
 
 
 class Timer(NamedTuple):
@@ -103,6 +115,15 @@ class Timer(NamedTuple):
     interval_us: int
     awaits: str = ""
     message_id: str = ""
+
+
+def arrival(record: Record, verdict: object) -> Item:
+    """What admission said of a record, as an item of the queue."""
+    if isinstance(verdict, Refused):
+        # SQLite's JSON ends a text at its NUL: such a name would not be found again.
+        key = (record.key or b"").decode("utf-8", "replace")[:64].replace("\0", "\ufffd")
+        return TurnedAway(record, verdict, key)
+    return Arrived(verdict, record)  # type: ignore[arg-type]
 
 
 class Effect(NamedTuple):
@@ -149,6 +170,7 @@ class Applied:
     dead: dict[tuple[str, str], int] = field(default_factory=dict)
     misplaced: dict[str, int] = field(default_factory=dict)  # by topic: not on its key's partition
     errors: list[tuple[str, Exception]] = field(default_factory=list)
+    redrives: list[str] = field(default_factory=list)  # keys whose waiting records may go on
     facts: list[object] = field(default_factory=list)
     fired: int = 0
     more: bool = False

@@ -25,6 +25,7 @@ from services.chassis.items import (
     Returned,
     Submitted,
     TurnedAway,
+    Unrecorded,
 )
 from services.chassis.messages import Message, Outgoing
 from services.chassis.operations import Operation, Operations, Status
@@ -94,7 +95,7 @@ class Participant:
 
     def apply(self, state: State, item: Item, now_us: int) -> Plan[Effect]:
         handler, subject = self._subject(item)
-        if handler is None or isinstance(item, (TurnedAway, Fired)):
+        if handler is None or isinstance(item, (TurnedAway, Unrecorded, Fired)):
             return NOTHING
         if isinstance(item, Returned):
             return (yield from self._record(state, handler, item.begun, item.result, now_us))

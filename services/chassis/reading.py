@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from services.chassis import failpoints
+from services.chassis import failpoints, key_verbs
 from services.chassis.bus import BusError, OffsetOutside, PartitionStopped
 from services.chassis.clock import Clock
 from services.chassis.codec import CodecError
@@ -207,21 +207,24 @@ class Reading:
         )
 
     async def _begin_again(self, partitions: list[int]) -> None:
-        """Calls found under way are made again; keys parked for a schema are tried again once."""
+        """Calls found under way are made again, redrives go on, schemas are tried again once."""
         if self._gateways is not None:
             begun = await self._store.run(lambda: _calling(partitions, self._decode))
             self._gateways.begin(begun)
-        if self._first:
-            self._first = False
-            for key in await self._store.run(_unknown_schemas):
-                self._intake.redrive(key)
+        first, self._first = self._first, False
+        again = await self._store.run(lambda: key_verbs.unfinished(started=first))
+        if first:
+            again += await self._store.run(_tried_at_a_start)
+        for key in again:
+            self._intake.redrive(key)
 
 
 def _calling(partitions: list[int], decode: Callable[[bytes], object]) -> Plan[list[Begun]]:
     rows = yield Select(SQL["operations.calling"], (partitions,))
+    kept = yield from key_verbs.unrecorded_operations()
     found: list[Begun] = []
     for key, source, operation, _, call in rows:
-        if isinstance(call, bytes):
+        if isinstance(call, bytes) and (key, source, operation) not in kept:
             try:
                 found.append(unpack_begun(call, str(key), str(source), str(operation), decode))
             except CodecError as error:
@@ -230,6 +233,8 @@ def _calling(partitions: list[int], decode: Callable[[bytes], object]) -> Plan[l
     return found
 
 
-def _unknown_schemas() -> Plan[list[str]]:
+def _tried_at_a_start() -> Plan[list[str]]:
+    """What a release may have been waited for, and what the outside world said."""
     rows = yield Select(SQL["parked.all"])
-    return [str(key) for key, reason, _, _ in rows if reason == "unknown_schema"]
+    reasons = {"unknown_schema", "record_raised"}
+    return [str(key) for key, reason, _, _ in rows if reason in reasons]

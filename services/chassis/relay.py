@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from schemas.topics import DEAD_LETTER_SUFFIX
 from services.chassis import failpoints
 from services.chassis.bus import BusError, PublishRefused
 from services.chassis.clock import Clock
@@ -192,8 +193,11 @@ class Relay:
 
     async def _block(self, row: Numbered, reason: str) -> None:
         seq, out = row
+        what = "a message is refused by the broker for good; its key waits behind it"
+        if out.topic.endswith(DEAD_LETTER_SUFFIX):
+            what = "a dead letter's copy is refused by the broker for good; nothing waits behind it"
         _log.error(
-            "a message is refused by the broker for good; its key waits behind it",
+            what,
             extra={"message_id": out.id, "topic": out.topic, "key": out.key, "reason": reason},
         )
 

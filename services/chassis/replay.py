@@ -7,13 +7,15 @@ parked, and one that not even parking can write is left to the caller, who must 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from services.chassis.admission import Refused
-from services.chassis.items import Arrived, TurnedAway
+from services.chassis.items import Arrived, Item, Returned, TurnedAway, Unrecorded
 from services.chassis.messages import TopicPartition
 from services.chassis.positions import Positions
 from services.chassis.store import Constraint
 from services.chassis.transaction import Batch, Tick
+from services.chassis.unrecorded import refused_by
 
 
 def is_single(batch: Batch) -> bool:
@@ -39,19 +41,23 @@ def singles(batch: Batch, positions: Positions) -> Iterator[Batch]:
 def instead_of(batch: Batch, error: Exception) -> Batch | None:
     """What is committed in place of a single one that failed; None where nothing can be."""
     if batch.redrive:
-        if batch.redrive_max == 1:
-            return None
-        return Batch(batch.now_us, redrive=batch.redrive, redrive_max=1)
+        unfit = _refused(error) if batch.redrive_max == 1 else None
+        return None if batch.unfit else replace(batch, redrive_max=1, unfit=unfit)
     if batch.ticks:
         (tick,) = batch.ticks
         if tick.put_off:
             return None
         calmer = Tick(tick.partition, tick.until_us, fires_max=1, put_off=tick.fires_max == 1)
         return Batch(batch.now_us, advances=batch.advances, ticks=[calmer])
-    item = batch.items[0]
-    if not isinstance(item, Arrived):
-        return None
+    item, refused = batch.items[0], _refused(error)
+    instead: Item | None = None
+    if isinstance(item, Returned):
+        instead = Unrecorded(item, refused_by(item.begun, refused.reason, refused.detail))
+    elif isinstance(item, Arrived):
+        instead = TurnedAway(item.record, refused, item.key)
+    return None if instead is None else Batch(batch.now_us, [instead], batch.advances)
+
+
+def _refused(error: Exception) -> Refused:
     detail = str(error) if isinstance(error, Constraint) else type(error).__name__
-    refused = Refused("constraint", detail, "handle", final=False)
-    turned = TurnedAway(item.record, refused, item.key)
-    return Batch(batch.now_us, [turned], advances=batch.advances)
+    return Refused("constraint", detail, "handle", final=False)

@@ -18,6 +18,7 @@ from services.chassis.store import Plan, Select, Write, statements
 SQL = statements(Path(__file__).parent / "chassis.sql")
 SLICE = 2_000
 KEYS_A_SLICE = 20_000
+PARKED = statements(Path(__file__).parent / "parked.sql")
 DAY_US = 86_400_000_000
 _SWEEPS_A_ROUND = 60
 Rule: TypeAlias = Callable[[Settings, int], Plan[bool]]
@@ -37,6 +38,14 @@ def settled_dead_letters(settings: Settings, now_us: int) -> Plan[bool]:
     before_us = now_us - settings.dead_letter_days * DAY_US
     old = yield Select(SQL["dead.settled"], (before_us, SLICE))
     yield Write(SQL["dead.forget"], old)
+    return len(old) == SLICE
+
+
+def told_key_verbs(settings: Settings, now_us: int) -> Plan[bool]:
+    """As long as the dead letters that they settled."""
+    before_us = now_us - settings.dead_letter_days * DAY_US
+    old = yield Select(PARKED["verbs.old"], (before_us, SLICE))
+    yield Write(PARKED["verbs.forget"], old)
     return len(old) == SLICE
 
 
@@ -70,4 +79,10 @@ class AppliedMessages:
 
 def rules() -> tuple[Rule, ...]:
     """Those of the chassis's own tables."""
-    return (AppliedMessages(), sent_messages, settled_dead_letters, finished_attempts)
+    return (
+        AppliedMessages(),
+        sent_messages,
+        settled_dead_letters,
+        told_key_verbs,
+        finished_attempts,
+    )

@@ -42,6 +42,7 @@ REASONS = (
     "key_mismatch",
     "killed_process",
     "out_of_bounds",
+    "record_raised",
     "too_large",
     "type_not_allowed",
     "undecodable",

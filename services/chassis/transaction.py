@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic
 
-from services.chassis import deadletters, failpoints
+from schemas.topics import OPERATOR_TOPIC
+from services.chassis import deadletters, failpoints, key_verbs, unrecorded
 from services.chassis.admission import Admission, Refused
 from services.chassis.inbox import Inbox
 from services.chassis.items import (
@@ -30,9 +31,11 @@ from services.chassis.items import (
     Submitted,
     Timer,
     TurnedAway,
+    Unrecorded,
 )
 from services.chassis.messages import Record, TopicPartition
 from services.chassis.outbox import Outbox
+from services.chassis.redrive import Redrive
 from services.chassis.store import Plan, Row, Select, StoreError, Write, statements
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
@@ -58,7 +61,8 @@ class Tick:
 class Batch:
     """What the writer took at once. `advances`: believed next and new next of each partition.
 
-    `sent` are outbox rows that the broker acknowledged since the last transaction.
+    `sent` are outbox rows that the broker acknowledged since the last transaction. `redrive` is a
+    parked key; `unfit` says why the first record that it holds up cannot be written.
     """
 
     now_us: int
@@ -68,15 +72,19 @@ class Batch:
     ticks: Sequence[Tick] = ()
     redrive: str = ""
     redrive_max: int = REDRIVEN_MAX
+    unfit: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a transaction needs to know of its process."""
+    """What a transaction needs to know of its process: its name, and which release it is."""
 
     place: Callable[[str], int]
     admission: Admission
-    never_queued: frozenset[str] = frozenset()  # topics that do not wait behind a parked key
+    service: str = ""
+    release: str = ""
+    # topics that do not wait behind a parked key
+    never_queued: frozenset[str] = frozenset({OPERATOR_TOPIC})
 
 
 class Transaction(Generic[S]):
@@ -93,6 +101,8 @@ class Transaction(Generic[S]):
         self._timers: dict[tuple[int, str], Row | None] = {}
         self._dead: list[Row] = []
         self._newly_parked: dict[int, tuple[str, str]] = {}
+        most = min(batch.redrive_max, REDRIVEN_MAX)
+        self._redrive = Redrive(most, batch.unfit) if batch.redrive else None
         self._applied = Applied()
 
     def plan(self) -> Plan[Applied]:
@@ -106,30 +116,37 @@ class Transaction(Generic[S]):
         failpoints.reached("after_offset_cas")
         if batch.sent:
             yield Write(SQL["outbox.sent"], [(batch.now_us, seq) for seq in batch.sent])
-        items = list(batch.items)
+        items, others = key_verbs.told_apart(batch.items, self._setting.service)
+        for each in others:
+            self._count(each, "ignored")
         for tick in batch.ticks:
             items += yield from self._due(tick)
-        redriven: list[tuple[int, Item]] = []
-        if batch.redrive:
-            redriven = yield from self._waiting(batch.redrive)
-            items += [item for _, item in redriven]
+        redrive = self._redrive
+        if redrive is not None:
+            yield from self._find([batch.redrive])
+            if batch.redrive in self._ids:
+                yield from redrive.load(self._ids[batch.redrive], self._setting.admission)
+            items += redrive.items
         if items:
-            yield from self._work(items, redriven)
+            yield from self._work(items)
         elif batch.redrive in self._ids:
-            yield from self._set_free(self._ids[batch.redrive])
+            yield from self._end_redrive()
         return self._applied
 
-    def _work(self, items: list[Item], redriven: list[tuple[int, Item]]) -> Plan[None]:
+    def _work(self, items: list[Item]) -> Plan[None]:
         yield from self._resolve(items)
         yield from self._inbox.load(items, self._ids)
         failpoints.reached("after_inbox")
         state = yield from self._application.load(items, self._ids, self._batch.now_us)
         failpoints.reached("after_load")
-        if redriven:
-            yield from self._redrive(state, redriven)
-        else:
-            for item in items:
-                yield from self._fold(state, item)
+        if self._redrive is not None:
+            self._parked.discard(self._ids[self._batch.redrive])
+        for item in items:
+            yield from self._fold(state, item)
+            if self._redrive is not None and not self._redrive.folded(self._applied.results):
+                break
+        if self._redrive is not None:
+            yield from self._end_redrive()
         failpoints.reached("after_fold")
         yield from self._application.write(state, self._batch.now_us)
         failpoints.reached("after_state")
@@ -147,70 +164,26 @@ class Transaction(Generic[S]):
         waiting = {row[0] for row in unsent}
         fired: list[Item] = []
         for key, name, timer, _, interval_us, awaits, message_id in rows:
+            said = str(timer), int(interval_us or 0), str(awaits), str(message_id)
+            each = Fired(str(name), *said, tick.partition)
             if tick.put_off or message_id in waiting:
                 # A command still unsent is not a try: its time starts again.
-                due_us = self._batch.now_us + (int(interval_us or 0) or PUT_OFF_US)
-                self._timers[int(key or 0), str(timer)] = (
-                    key,
-                    timer,
-                    tick.partition,
-                    due_us,
-                    interval_us,
-                    awaits,
-                    message_id,
-                )
-                self._ids[str(name)] = int(key or 0)
+                due_us = self._batch.now_us + (each.interval_us or PUT_OFF_US)
+                self._timers[int(key or 0), each.name] = _again(int(key or 0), each, due_us)
+                self._ids[each.key] = int(key or 0)
                 continue
-            fired.append(
-                Fired(
-                    str(name),
-                    str(timer),
-                    int(interval_us or 0),
-                    str(awaits),
-                    str(message_id),
-                    tick.partition,
-                )
-            )
+            fired.append(each)
         if not fired:
             yield from self._write_timers()
         return fired
 
-    def _waiting(self, key: str) -> Plan[list[tuple[int, Item]]]:
-        """The records that wait behind a parked key, understood anew by this release."""
-        yield from self._find([key])
-        if key not in self._ids:
-            return []
-        limit = min(self._batch.redrive_max, REDRIVEN_MAX)
-        rows = yield Select(SQL["dead.waiting"], (self._ids[key], limit))
-        items: list[tuple[int, Item]] = []
-        for seq, *cells in rows:
-            record = deadletters.record_of(tuple(cells))
-            verdict = self._setting.admission.admit(record)
-            items.append((int(seq or 0), arrival(record, verdict)))
-        self._applied.more = len(rows) == limit
-        return items
-
-    def _redrive(self, state: S, waiting: list[tuple[int, Item]]) -> Plan[None]:
-        """In order, until one fails again: then it and all behind it stay where they are."""
-        key = self._ids[self._batch.redrive]
-        self._parked.discard(key)
-        closed: list[Row] = []
-        for seq, item in waiting:
-            yield from self._fold(state, item)
-            if key in self._parked:
-                break
-            closed.append(("rejected" if isinstance(item, TurnedAway) else "redriven", seq))
-        yield Write(SQL["dead.close"], closed, expect=len(closed))
-        if key in self._parked:
-            self._applied.more = False
-        elif not self._applied.more:
-            yield from self._set_free(key)
-        else:
-            self._parked.add(key)  # for its timers: it is parked until the last slice
-
-    def _set_free(self, key: int) -> Plan[None]:
-        yield Write(SQL["parked.remove"], [(key,)])
-        yield Write(SQL["timers.resume"], [(self._batch.now_us, key)])
+    def _end_redrive(self) -> Plan[None]:
+        assert self._redrive is not None
+        self._applied.more = self._redrive.more
+        free = yield from self._redrive.end(self._setting.release, self._batch.now_us)
+        if not free:
+            # For its timers: it is parked until the last slice.
+            self._parked.add(self._ids[self._batch.redrive])
 
     def _resolve(self, items: Sequence[Item]) -> Plan[None]:
         names = sorted({item.key for item in items})
@@ -228,25 +201,25 @@ class Transaction(Generic[S]):
                 self._parked.add(int(parked))
 
     def _fold(self, state: S, item: Item) -> Plan[None]:
-        key = self._ids[item.key]
-        if isinstance(item, TurnedAway):
-            self._turn_away(key, item.record, item.refused)
-            self._turned_away(item.record, item.refused)
+        key, now_us = self._ids[item.key], self._batch.now_us
+        if isinstance(item, (TurnedAway, Unrecorded)):
+            self._turned_away(key, item)
             return
         if isinstance(item, Arrived):
-            if key in self._parked and item.message.topic not in self._setting.never_queued:
-                self._park(key, item.record, Refused("follower", "its key is parked", "handle"))
-                self._count(item, "parked")
-                self._respond(item, None)
-                return
+            if key in self._parked:
+                if item.message.topic not in self._setting.never_queued:
+                    self._park(key, item.record, Refused("follower", "its key is parked", "handle"))
+                    self._count(item, "parked")
+                    return
+                item = item._replace(parked=True)
             if self._inbox.knows(key, item.message):
-                effect = yield from self._application.again(state, item, self._batch.now_us)
+                effect = yield from self._application.again(state, item, now_us)
                 self._keep(key, item, effect)
                 return
-        if isinstance(item, Fired) and self._needless(key, item):
+        elif isinstance(item, Fired) and self._needless(key, item):
             return
         try:
-            effect = yield from self._application.apply(state, item, self._batch.now_us)
+            effect = yield from self._work_of(state, key, item)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001
@@ -255,6 +228,25 @@ class Transaction(Generic[S]):
         if isinstance(item, Arrived):
             self._inbox.add(key, item.message)
         self._keep(key, item, effect)
+
+    def _work_of(self, state: S, key: int, item: Item) -> Plan[Effect]:
+        if isinstance(item, Arrived) and key_verbs.is_key_verb(item.message.body):
+            return self._told(key, item)
+        return self._application.apply(state, item, self._batch.now_us)
+
+    def _told(self, key: int, item: Arrived) -> Plan[Effect]:
+        """An operator's verb about the key itself, decided here for every service alike."""
+        setting = self._setting
+        told = key_verbs.Told(item.message, key, item.parked)
+        decided = yield from key_verbs.obey(
+            told, setting.admission, setting.release, self._batch.now_us
+        )
+        if decided.parks:
+            self._parked.add(key)
+            self._newly_parked[key] = told.why
+        if decided.goes_on:
+            self._applied.redrives.append(item.key)
+        return Effect("applied" if decided.accepted else "ignored")
 
     def _needless(self, key: int, fired: Fired) -> bool:
         """Its row is taken already, but an earlier item of this batch had a say about it."""
@@ -287,41 +279,65 @@ class Transaction(Generic[S]):
             detail = f"{type(error).__name__} in the handler of {item.message.type}"
             self._park(key, item.record, Refused("handler_raised", detail, "handle", final=False))
             self._count(item, "parked")
+        elif isinstance(item, Returned):
+            refused = unrecorded.refused_by(item.begun, "record_raised", type(error).__name__)
+            self._set_aside(key, item, refused)
         elif isinstance(item, Fired):
             due_us = self._batch.now_us + item.interval_us
             self._timers[key, item.name] = _again(key, item, due_us)
-        self._respond(item, error)
+        self._respond(item, None if isinstance(item, Returned) else error)
 
-    def _turn_away(self, key: int, record: Record, refused: Refused) -> None:
-        if refused.final:
+    def _set_aside(self, key: int, returned: Returned, refused: Refused) -> None:
+        """What the outside world said waits with its key; see `unrecorded`."""
+        record = unrecorded.letter_of(returned, self._setting.place(returned.key))
+        if self._redrive is not None:
+            self._redrive.refuse(refused, failed=True)
+            return
+        self._dead.append(deadletters.row_of(key, record, "parked", refused, self._batch.now_us))
+        self._lost_one(record.topic, refused.reason)
+        if key not in self._parked:
+            self._parked.add(key)
+            self._newly_parked[key] = (refused.reason, refused.detail)
+
+    def _turned_away(self, key: int, item: TurnedAway | Unrecorded) -> None:
+        if isinstance(item, Unrecorded):
+            self._set_aside(key, item.returned, item.refused)
+            self._respond(item, None)
+            return
+        record, refused = item.record, item.refused
+        if refused.final or record.topic in self._setting.never_queued:
             self._bury(key, record, "rejected", refused)
         else:
             self._park(key, record, refused)
+        result = "rejected" if refused.final else "parked"
+        self._tally((record.topic, "", "forged" if refused.reason == "wrong_writer" else result))
 
     def _park(self, key: int, record: Record, refused: Refused) -> None:
+        if self._redrive is not None:
+            self._redrive.refuse(refused, failed=True)
+            return
         if key in self._parked:
             self._bury(key, record, "follower", refused)
             return
         self._parked.add(key)
         self._bury(key, record, "parked", refused)
-        if not self._batch.redrive:
-            self._newly_parked[key] = (refused.reason, refused.detail)
+        self._newly_parked[key] = (refused.reason, refused.detail)
 
     def _bury(self, key: int, record: Record, kind: str, refused: Refused) -> None:
         """Followers have no copy on the dead letter topic: nothing is wrong with them."""
-        if self._batch.redrive:
+        if self._redrive is not None:
+            self._redrive.refuse(refused, failed=False)
             return  # its row stands there already
         now_us = self._batch.now_us
         self._dead.append(deadletters.row_of(key, record, kind, refused, now_us))
         if kind == "follower":
             return
         self._outbox.add(key, deadletters.copy_of(record, kind, refused, now_us))
-        place = (record.topic, refused.reason)
-        self._applied.dead[place] = self._applied.dead.get(place, 0) + 1
+        self._lost_one(record.topic, refused.reason)
 
-    def _turned_away(self, record: Record, refused: Refused) -> None:
-        result = "rejected" if refused.final else "parked"
-        self._tally((record.topic, "", "forged" if refused.reason == "wrong_writer" else result))
+    def _lost_one(self, topic: str, reason: str) -> None:
+        place = (topic, reason)
+        self._applied.dead[place] = self._applied.dead.get(place, 0) + 1
 
     def _count(self, item: Item, result: str) -> None:
         if isinstance(item, Arrived):
@@ -336,7 +352,7 @@ class Transaction(Generic[S]):
         self._applied.results[name] = self._applied.results.get(name, 0) + 1
 
     def _respond(self, item: Item, response: object) -> None:
-        if isinstance(item, (Submitted, Returned)):
+        if isinstance(item, (Submitted, Returned, Unrecorded)) and not self._batch.redrive:
             self._applied.responses.append(response)
 
     def _write(self) -> Plan[None]:
@@ -381,12 +397,3 @@ def _again(key: int, fired: Fired, due_us: int) -> Row:
     """The row of a timer that was taken, to be due then."""
     timer = Timer(fired.name, due_us, fired.interval_us, fired.awaits, fired.message_id)
     return _timer_row(key, fired.partition, timer)
-
-
-def arrival(record: Record, verdict: object) -> Item:
-    """What admission said of a record, as an item of the queue."""
-    if isinstance(verdict, Refused):
-        # SQLite's JSON ends a text at its NUL: such a name would not be found again.
-        key = (record.key or b"").decode("utf-8", "replace")[:64].replace("\0", "\ufffd")
-        return TurnedAway(record, verdict, key)
-    return Arrived(verdict, record)  # type: ignore[arg-type]

@@ -12,11 +12,11 @@ SAMPLES = {"^[A-Za-z0-9._-]{1,64}$": "a-1", "^[^@\\s]+@[^@\\s]+$": "a@b.example"
 
 def sample(declared: Field, shape: Shape) -> object:
     """A legal value of a field."""
-    if shape == Primitive("long", "timestamp-micros"):
-        return NOW
-    if shape == Primitive("string"):
-        return text(declared)
     match shape:
+        case Primitive("long", "timestamp-micros"):
+            return NOW
+        case Primitive("string" | "boolean" as name):
+            return text(declared) if name == "string" else False
         case Union(branches):
             return sample(declared, branches[1])
         case Array(items):

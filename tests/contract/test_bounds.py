@@ -58,6 +58,8 @@ def edges(declared: Field) -> Iterator[tuple[object, bool]]:
     match inner:
         case Primitive("string"):
             yield from of_text(declared)
+        case Primitive("boolean"):
+            yield from ((True, True), (False, True), (1, False), ("true", False))
         case Primitive("long", "timestamp-micros"):
             yield from ((NOW, True), (NOW.replace(tzinfo=None), False))
         case Primitive("int" | "long"):

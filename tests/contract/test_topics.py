@@ -39,7 +39,7 @@ shipping.shipment.events.v1 | shipping | inventory crm analytics notifications |
 inventory.delivery.events.v1 | * | inventory analytics | GoodsReceived
 customers.customer.events.v1 | * | orchestrator notifications | CustomerRegistered
 customers.customer.outcomes.v1 | orchestrator | notifications analytics | CustomerNeedsAttention CustomerOnboarded CustomerRefused
-orchestrator.operator.commands.v1 | console | orchestrator | OperatorVerb
+orchestrator.operator.commands.v1 | console | orchestrator orders inventory billing shipping crm analytics notifications | OperatorVerb
 """  # noqa: E501
 
 
@@ -91,6 +91,7 @@ def test_what_a_service_reads() -> None:
         "inventory.stock.commands.v1",
         "shipping.shipment.events.v1",
         "inventory.delivery.events.v1",
+        "orchestrator.operator.commands.v1",
     ]
     assert topics_read_by("console") == ()
 

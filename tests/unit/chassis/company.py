@@ -31,13 +31,13 @@ from services.chassis.bus_publish import partition_of
 from services.chassis.codec import Codec
 from services.chassis.envelope import Cause, Maker
 from services.chassis.handlers import Answer, Handler, answers, done, refused
-from services.chassis.items import Application, Applied, Item, S
+from services.chassis.items import Application, Applied, Item, S, arrival
 from services.chassis.messages import Outgoing, Record, TopicPartition
 from services.chassis.outbox import outgoing
 from services.chassis.participant import Participant
 from services.chassis.store import Plan, Write
 from services.chassis.tables import Table
-from services.chassis.transaction import SQL, Batch, Setting, Tick, Transaction, arrival
+from services.chassis.transaction import SQL, Batch, Setting, Tick, Transaction
 
 T = TypeVar("T")
 CATALOGUE = load_catalogue()
@@ -168,14 +168,16 @@ class Member(Generic[S]):
     kafka: Kafka
     clock: HandClock
     store: DirectStore
-    never_queued: frozenset[str] = frozenset()
+    never_queued: frozenset[str] | None = None
+    release: str = "1.0"
     next: dict[TopicPartition, int] = field(default_factory=dict)
     unsent: list[tuple[int, Outgoing]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         topics = topics_read_by(self.name)
         self.admission = Admission(CODEC, CATALOGUE, topics)
-        self.setting = Setting(self.kafka.place, self.admission, self.never_queued)
+        queue = {} if self.never_queued is None else {"never_queued": self.never_queued}
+        self.setting = Setting(self.kafka.place, self.admission, self.name, self.release, **queue)
         self.places = [
             TopicPartition(topic.name, each)
             for topic in topics
@@ -337,7 +339,7 @@ def billing(
     kafka: Kafka | None = None,
     handlers: Sequence[Handler] = HANDLERS,
     *,
-    never_queued: frozenset[str] = frozenset(),
+    never_queued: frozenset[str] | None = None,
     file: str = ":memory:",
 ) -> Member[object]:
     """A process named billing with these handlers over one table."""

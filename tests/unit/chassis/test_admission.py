@@ -104,6 +104,18 @@ CASES: dict[str, tuple[str, Wrong]] = {
     "key with a line end": ("bad_key", keyed(b"a\n")),
     "type": ("wrong_type", headers_but(ce_type=b"baton.billing.VoidPayment")),
     "writer": ("wrong_writer", headers_but(ce_source=b"mallory")),
+    "writer of an unknown schema": (
+        "wrong_writer",
+        lambda o: (
+            o.key.encode(),
+            o.value[:2] + bytes(8) + o.value[10:],
+            but(ce_source=b"mallory")(o),
+        ),
+    ),
+    "writer of nonsense": (
+        "wrong_writer",
+        lambda o: (o.key.encode(), b"{}", but(ce_source=b"mallory")(o)),
+    ),
     "key of another order": ("key_mismatch", keyed(b"b")),
     "out of bounds": ("out_of_bounds", replaced(b"\x06GBP", b"\x06gbp")),
     "unknown currency": ("out_of_bounds", replaced(b"\x06GBP", b"\x06QQQ")),

@@ -130,8 +130,9 @@ def outbox_row(store: DirectStore, seq: int, sent_us: int | None, blocked: str |
 
 def dead_row(store: DirectStore, seq: int, state: str, at_us: int) -> None:
     store.write(
-        "INSERT INTO dead_letters VALUES (?, 1, 'parked', 'r', 'd', 's', 't', 0, ?, 1, x'', x'',"
-        " x'', ?, ?)",
+        "INSERT INTO dead_letters (seq, key, kind, reason, detail, stage, topic, partition,"
+        " offset, timestamp_ms, record_key, value, headers, at_us, state)"
+        " VALUES (?, 1, 'parked', 'r', 'd', 's', 't', 0, ?, 1, x'', x'', x'', ?, ?)",
         seq,
         seq,
         at_us,

@@ -79,7 +79,7 @@ def test_a_redrive_stops_at_the_first_that_fails_again() -> None:
     assert member.dead("kind, offset, state") == [
         ("parked", 0, "redriven"),
         ("follower", 1, "redriven"),
-        ("follower", 2, "open"),
+        ("parked", 2, "open"),
         ("follower", 3, "open"),
     ]
     assert (member.parked(), len(member.unsent) - copies) == (["a"], 2)

@@ -233,6 +233,30 @@ async def test_a_copy_that_is_refused_for_good_holds_back_nobody() -> None:
     assert post.unsent() == [1]
 
 
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("t", "a message is refused by the broker for good; its key waits behind it"),
+        (
+            "t.dlt",
+            "a dead letter's copy is refused by the broker for good; nothing waits behind it",
+        ),
+    ],
+)
+async def test_what_is_logged_of_a_refused_message_is_true(
+    topic: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key waits behind its messages, not behind a copy for outsiders."""
+    post = Post()
+    async with running(post):
+        await post.relay.drained()
+        post.broker.refuses = {"m"}
+        post.say(Outgoing(topic, "k", "m", b"v", ()), Outgoing("t", "k", "n", b"v", ()))
+        await until(lambda: caplog.messages and post.relay._idle.is_set())
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [said]
+    assert post.broker.log == ([] if topic == "t" else [("k", "n")])
+
+
 async def test_a_blocked_keys_many_rows_do_not_stand_in_the_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

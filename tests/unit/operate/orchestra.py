@@ -31,10 +31,11 @@ from schemas.topics import reply_topic, topics_read_by
 from services.chassis.admission import Admission
 from services.chassis.codec import Codec
 from services.chassis.envelope import Cause, Maker
+from services.chassis.items import arrival
 from services.chassis.messages import Outgoing, Record, TopicPartition
 from services.chassis.sqlite import SqliteStore, open_store
 from services.chassis.store import Plan, Write
-from services.chassis.transaction import SQL, Batch, Setting, Tick, Transaction, arrival
+from services.chassis.transaction import SQL, Batch, Setting, Tick, Transaction
 
 CATALOGUE = load_catalogue()
 CODEC = Codec(CATALOGUE)
@@ -54,7 +55,8 @@ class Orchestra:
         self.now_us = T0
         self.sent: list[Outgoing] = []
         self._shell = Shell(sagas, Maker("orchestrator", CODEC, CATALOGUE))
-        self._setting = Setting(place, Admission(CODEC, CATALOGUE, topics_read_by("orchestrator")))
+        admission = Admission(CODEC, CATALOGUE, topics_read_by("orchestrator"))
+        self._setting = Setting(place, admission, "orchestrator")
         self._next: dict[str, int] = {}
 
     def wait(self, seconds: float) -> None:

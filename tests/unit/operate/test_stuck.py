@@ -54,6 +54,25 @@ async def parked(playing: Orchestra) -> None:
     await playing.hear_bytes("inventory.replies.v1", "o-1", *unknown_schema())
 
 
+async def test_a_parked_saga_is_told_so_and_takes_a_note(playing: Orchestra) -> None:
+    """Through the one transaction: refused by name in the verb's row and the journal."""
+    await parked(playing)
+    at = datetime.fromtimestamp(playing.now_us / 1_000_000, UTC)
+    for word in ("retry", "skip", "compensate", "pause", "resume", "note"):
+        verb = OperatorVerb("o-1", "fulfilment:o-1", word, None, "ann", "look", None, at)
+        await playing.tell(verb, word)
+    told = await playing.store.read("SELECT verb, result FROM operator_verbs ORDER BY rowid")
+    refused = [
+        {"verb": word, "result": "parked"}
+        for word in ("retry", "skip", "compensate", "pause", "resume")
+    ]
+    assert told == [*refused, {"verb": "note", "result": "applied"}]
+    lines = await playing.store.read("SELECT what, result FROM journal ORDER BY seq")
+    assert [line for line in lines if line["what"].startswith("verb_")] == [
+        {"what": f"verb_{row['verb']}", "result": row["result"]} for row in told
+    ]
+
+
 async def paused(playing: Orchestra) -> None:
     await playing.place_order("o-1")
     at = datetime.fromtimestamp(playing.now_us / 1_000_000, UTC)

@@ -17,7 +17,7 @@ from orchestrator.engine.instance import (
     TimerFired,
     VerbRequested,
 )
-from orchestrator.engine.machine import Kind, Result
+from orchestrator.engine.machine import Kind, Result, Verb
 from orchestrator.saga import seconds
 from orchestrator.sagas.fulfilment import FULFILMENT, Order
 from orchestrator.testing import Run, drive
@@ -218,6 +218,19 @@ def test_a_paused_saga_is_neither_paused_nor_retried() -> None:
 
     assert_untouched(run.instance, told("pause"), Result.ALREADY_PAUSED, "verb_pause")
     assert_untouched(run.instance, told("retry"), Result.PAUSED, "verb_retry")
+
+
+@pytest.mark.parametrize("verb", [each.value for each in Verb])
+@pytest.mark.parametrize("stale", [True, False])
+def test_a_saga_whose_key_is_parked_takes_a_note_and_nothing_else(verb: str, stale: bool) -> None:  # noqa: FBT001
+    """What waits for it would be overtaken; that it is parked is said before all else."""
+    run = drive(FULFILMENT, ORDER).verb("pause" if verb == "resume" else "note")
+    asked = replace(told(verb), parked=True, version_seen=99 if stale else None)
+    if verb == "note":
+        decision = decide(FULFILMENT, run.instance, asked, 0)
+        assert decision.result is (Result.STALE if stale else Result.APPLIED)
+    else:
+        assert_untouched(run.instance, asked, Result.PARKED, f"verb_{verb}")
 
 
 def test_a_saga_that_turns_back_is_not_told_to() -> None:
