@@ -3,16 +3,26 @@
 `settle` is called after every change and draws all consequences: it sends what is next, turns
 back when it must, ends the saga when nothing is left. Nothing is sent while the saga is held.
 Invariant: a saga turns back only when no step is `sent`, and an outcome is published exactly when
-the phase becomes terminal.
+the phase becomes terminal. Where a restored database is known to have sent later steps (they are
+`idle` and `forgotten`), they are sent again before anything may turn the saga back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Never, TypeVar, cast
 
 from orchestrator.engine.draft import Draft
-from orchestrator.engine.instance import CANCELLED, NO_REPLY, RESTORED, Cancellation
-from orchestrator.engine.machine import TERMINAL, Kind, Phase, PhaseEvent, Result, Status, StepEvent
+from orchestrator.engine.instance import CANCELLED, NO_REPLY, RESTORED, Cancellation, Step
+from orchestrator.engine.machine import (
+    TERMINAL,
+    Forgotten,
+    Phase,
+    PhaseEvent,
+    Result,
+    Status,
+    StepEvent,
+)
 
 D = TypeVar("D")
 
@@ -34,9 +44,9 @@ def settle(draft: Draft[D]) -> None:
 def weigh_requests(draft: Draft[D]) -> Result:
     """Decides each cancellation that is not decided yet, and says what became of the last.
 
-    Before the pivot is sent the saga is bound to turn back. While the pivot is `sent`, or a reply
-    was heard to something this database forgot, the request waits. Later it is refused, and the
-    refusal is published as soon as anything may be sent.
+    Before the pivot is sent the saga is bound to turn back. While the pivot is `sent`, or something
+    that this database forgot is not sent again yet, the request waits. Later it is refused, and
+    the refusal is published as soon as anything may be sent.
     """
     result = Result.APPLIED
     weighed: list[Cancellation] = []
@@ -68,6 +78,16 @@ def past_return(draft: Draft[D]) -> bool:
     return any(
         step.status is Status.SENT or step.status is Status.DONE or step.forgotten
         for step in draft.steps[draft.plan.turning :]
+    ) or any(step.forgotten is Forgotten.END for step in draft.steps)
+
+
+def answered_before(draft: Draft[D], index: int) -> bool:
+    """In a forgotten life this step was answered with yes: now its reply is only late."""
+    if draft.steps[index].forgotten is Forgotten.END:
+        return True
+    position = next(each for each in draft.plan.positions if index in each)
+    return any(
+        step.status is Status.IDLE and step.forgotten for step in draft.steps[position[-1] + 1 :]
     )
 
 
@@ -113,7 +133,7 @@ def _weigh(draft: Draft[D], request: Cancellation) -> tuple[Result, bool]:
         if not draft.held:
             draft.refuse_cancellation(request, Result.TOO_LATE)
         return Result.TOO_LATE, not draft.held
-    if past_return(draft) or any(step.forgotten for step in draft.steps):
+    if past_return(draft) or draft.attention == RESTORED or _lags(draft.steps):
         return Result.APPLIED, False
     turn_back(draft, CANCELLED, request.reason)
     return Result.APPLIED, True
@@ -129,6 +149,8 @@ def _committed(draft: Draft[D]) -> bool:
 
 def _go_forward(draft: Draft[D]) -> None:
     """Starts the first position that is not passed, unless something is still on its way."""
+    if not draft.reason and _turned_before(draft.steps):
+        turn_back(draft, RESTORED, "")
     for position in draft.plan.positions:
         statuses = [draft.steps[index].status for index in position]
         if Status.SENT in statuses:
@@ -146,6 +168,23 @@ def _go_forward(draft: Draft[D]) -> None:
     else:
         draft.move(PhaseEvent.ALL_DONE)
         draft.publish_outcome("completed")
+
+
+def _lags(steps: Sequence[Step]) -> bool:
+    """Something was sent in a forgotten life and is not sent, or not answered, again."""
+    return any(
+        step.forgotten and (step.status is Status.IDLE or step.forgotten is not Forgotten.UNDO)
+        for step in steps
+    )
+
+
+def _turned_before(steps: Sequence[Step]) -> bool:
+    """The forgotten future had turned back, and this one has come as far: it goes no further."""
+    return (
+        any(step.forgotten is Forgotten.UNDO for step in steps)
+        and not any(step.status is Status.SENT for step in steps)
+        and not _lags(steps)
+    )
 
 
 def _start(draft: Draft[D], position: tuple[int, ...]) -> bool:
@@ -175,7 +214,7 @@ def _fold(draft: Draft[D], position: tuple[int, ...]) -> None:
 def _turn(draft: Draft[D]) -> None:
     """Forward becomes back, unless a later step was heard of that this database never sent."""
     for index, step in enumerate(draft.steps):
-        if step.forgotten is Kind.DO:
+        if step.forgotten in (Forgotten.DO, Forgotten.END):
             stop_restored(draft, index)
             return
     draft.move(PhaseEvent.TURN_BACK)

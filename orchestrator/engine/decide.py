@@ -13,6 +13,7 @@ import re
 from typing import TypeVar
 
 from orchestrator.engine.course import (
+    answered_before,
     keep,
     overdue,
     settle,
@@ -40,6 +41,7 @@ from orchestrator.engine.instance import (
 from orchestrator.engine.machine import (
     STEPS,
     TERMINAL,
+    Forgotten,
     Kind,
     Phase,
     PhaseEvent,
@@ -49,6 +51,7 @@ from orchestrator.engine.machine import (
     Verb,
 )
 from orchestrator.engine.plan import Ask
+from orchestrator.engine.reminder import reminded
 from orchestrator.engine.verbs import obey
 from orchestrator.saga import Saga
 
@@ -76,7 +79,8 @@ def _started(
     saga: Saga[D], instance: Instance[D] | None, start: Started, now_us: int
 ) -> Decision[D]:
     if instance is None:
-        draft = Draft(saga, _new(saga, saga.key_of(start.event), start, now_us), now_us)
+        begun = _new(saga, saga.key_of(start.event), start, now_us)
+        draft = Draft(saga, reminded(begun, start.spoken) if start.spoken else begun, now_us)
         draft.data = saga.begin(start.event)
         settle(draft)
     elif instance.phase is Phase.CANCELLED_EARLY:
@@ -150,7 +154,7 @@ def _apply(draft: Draft[D], ask: Ask[D], event: StepEvent, reply: Replied) -> No
 
 def _news(step: Step, kind: Kind) -> bool:
     """A forgotten undo says more than a forgotten do, never the other way round."""
-    return step.forgotten is None or (step.forgotten is Kind.DO and kind is Kind.UNDO)
+    return step.forgotten is None or (step.forgotten is Forgotten.DO and kind is Kind.UNDO)
 
 
 def _forgotten(saga: Saga[D], instance: Instance[D], ask: Ask[D], now_us: int) -> Decision[D]:
@@ -160,7 +164,7 @@ def _forgotten(saga: Saga[D], instance: Instance[D], ask: Ask[D], now_us: int) -
     """
     draft = Draft(saga, instance, now_us)
     before = draft.steps[ask.index]
-    draft.steps[ask.index] = before._replace(forgotten=ask.kind)
+    draft.steps[ask.index] = before._replace(forgotten=Forgotten(ask.kind.value))
     if draft.phase in TERMINAL:
         draft.call_operator(ask.step, Result.RESTORED.value)
     else:
@@ -185,7 +189,8 @@ def _timer_fired(
         draft.wait_again(ask)
         return _applied(draft, "timer_unsent", step=ask.step, detail=ask.name)
     waited_us = step.waited_us + ask.interval_us(step.waited_us)
-    if ask.kind is Kind.DO and ask.index < saga.plan.turning and waited_us >= ask.within_us:
+    expires = ask.kind is Kind.DO and ask.index < saga.plan.turning and waited_us >= ask.within_us
+    if expires and not answered_before(draft, ask.index):
         draft.close(ask.index, StepEvent.TIMED_OUT)
         turn_back(draft, NO_REPLY, ask.step)
         settle(draft)

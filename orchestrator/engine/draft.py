@@ -25,7 +25,16 @@ from orchestrator.engine.instance import (
     Step,
     Timer,
 )
-from orchestrator.engine.machine import PHASES, STEPS, Kind, PhaseEvent, Result, Status, StepEvent
+from orchestrator.engine.machine import (
+    PHASES,
+    STEPS,
+    Forgotten,
+    Kind,
+    PhaseEvent,
+    Result,
+    Status,
+    StepEvent,
+)
 from orchestrator.engine.plan import Ask
 from orchestrator.saga import Attention, Outcome, Refusal, Saga
 
@@ -85,8 +94,11 @@ class Draft(Generic[D]):
             status, do_tries, undo_tries = _next(step, StepEvent.SEND), 1, 0
         else:
             status, do_tries, undo_tries = _next(step, StepEvent.UNDO), step.do_tries, 1
+        # Being sent again settles that it was sent; what came of it is settled later.
+        known = step.forgotten if ask.kind is Kind.DO else None
+        known = None if known is Forgotten.DO else known
         self.steps[ask.index] = Step(
-            step.name, status, do_tries, undo_tries, self.now_us, 0, due_us
+            step.name, status, do_tries, undo_tries, self.now_us, 0, due_us, forgotten=known
         )
         self.sends.append(Send(step.name, ask.kind, ask.make(self.data), ask.topic))
 
@@ -126,7 +138,7 @@ class Draft(Generic[D]):
             step.since_us,
             step.waited_us,
             reply=reply,
-            forgotten=Kind.UNDO if step.forgotten is Kind.UNDO else None,
+            forgotten=Forgotten.UNDO if step.forgotten is Forgotten.UNDO else None,
         )
 
     def hold(self) -> None:

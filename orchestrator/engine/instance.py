@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from orchestrator.engine.machine import TERMINAL, Kind, Phase, Result, Status
+from orchestrator.engine.machine import TERMINAL, Forgotten, Kind, Phase, Result, Status
 
 D = TypeVar("D")
 
@@ -24,8 +24,8 @@ class Step(NamedTuple):
     `waited_us` counts only time in which a reply could come: not pauses, not outages, not the
     time a command stood unsent. `due_us` is when its timer was set for, 0 when it has none;
     while nothing may be sent the rest stands in `remaining_us`. `reply` is kept only until the
-    Parallel group around it is folded. `forgotten` names the command whose reply came although
-    this database never sent it.
+    Parallel group around it is folded. `forgotten` says how far the step was in a
+    life that this database does not remember: a reply came, or `baton restore` read it.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     due_us: int = 0
     remaining_us: int = 0
     reply: object | None = None
-    forgotten: Kind | None = None
+    forgotten: Forgotten | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,15 @@ def _first(steps: tuple[Step, ...], order: tuple[Status, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The event that starts the saga. `content_digest` tells a repetition from a conflict."""
+    """The event that starts the saga. `content_digest` tells a repetition from a conflict.
+
+    `spoken`: what a forgotten life of this database sent for the saga, as `reminded` reads it.
+    """
 
     event: object
     message_id: str
     content_digest: str
+    spoken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,14 @@ class Kind(StrEnum):
     UNDO = "undo"
 
 
+class Forgotten(StrEnum):
+    """How far a step was in a life that this database does not remember."""
+
+    DO = "do"  # its command was sent
+    UNDO = "undo"  # its compensation was sent: that life had turned back
+    END = "end"  # it was answered with yes, and the saga completed
+
+
 class Status(StrEnum):
     """Where one step is."""
 

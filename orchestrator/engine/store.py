@@ -15,7 +15,7 @@ from typing import NamedTuple
 import orjson
 
 from orchestrator.engine.instance import Cancellation, Instance, Step
-from orchestrator.engine.machine import Kind, Phase, Status
+from orchestrator.engine.machine import Forgotten, Phase, Status
 from orchestrator.saga import Saga
 from services.chassis.messages import Outgoing
 from services.chassis.packing import pack_reply, unpack_reply
@@ -277,7 +277,7 @@ class Sagas:
         if "reply" in kept:
             values["reply"] = self._decode(str(kept["reply"]).encode("latin-1"))
         if "forgotten" in kept:
-            values["forgotten"] = Kind(str(kept["forgotten"]))
+            values["forgotten"] = Forgotten(str(kept["forgotten"]))
         return Step(**values)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from orchestrator.engine.draft import Draft
 from orchestrator.engine.instance import OPERATOR, RESTORED, VerbRequested
 from orchestrator.engine.machine import (
     TERMINAL,
-    Kind,
+    Forgotten,
     Phase,
     Result,
     Status,
@@ -61,7 +61,7 @@ def _retry(draft: Draft[D], told: VerbRequested) -> Result | None:
     if draft.attention == RESTORED:
         if draft.reason:
             return Result.ALREADY_COMPENSATING
-        if any(step.forgotten is Kind.UNDO for step in draft.steps):
+        if any(step.forgotten is Forgotten.UNDO for step in draft.steps):
             return Result.RESTORED
         leave_restored(draft)
         _resend_pending(draft, None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from orchestrator.engine.instance import Cancellation, Step, state_of
-from orchestrator.engine.machine import TERMINAL, Kind, Phase, Status
+from orchestrator.engine.machine import TERMINAL, Forgotten, Kind, Phase, Status
 from orchestrator.engine.plan import Ask
 from orchestrator.operate.database import Found
 from orchestrator.saga import Saga
@@ -193,7 +193,7 @@ def _steps(column: str, saga: Saga[object] | None) -> tuple[Step, ...]:
             kept["name"],
             Status(kept["status"]),
             **{name: kept[name] for name in _NUMBERS if name in kept},
-            forgotten=Kind(kept["forgotten"]) if "forgotten" in kept else None,
+            forgotten=Forgotten(kept["forgotten"]) if "forgotten" in kept else None,
         )
         for kept in orjson.loads(column)
     }

@@ -6,7 +6,7 @@ import pytest
 from saga_cases import CASES, ORDER, PAID
 
 from orchestrator.engine.instance import Replied, TimerFired
-from orchestrator.engine.machine import Kind, Phase, Result
+from orchestrator.engine.machine import Forgotten, Kind, Phase, Result
 from orchestrator.saga import minutes, seconds
 from orchestrator.sagas.fulfilment import FULFILMENT
 from orchestrator.testing import Run, drive
@@ -90,7 +90,8 @@ def test_a_forgotten_later_step_keeps_the_saga_from_turning_back() -> None:
     assert run.result is Result.APPLIED
     assert run.instance is not None
     assert run.instance.reason == ""
-    run.wait(seconds(30))
+    assert run.wait(minutes(60)).state == "awaiting_stock"
+    run.receive(OutOfStock("o-1", ("a",)))
 
     assert run.state == "needs_operator"
     assert run.instance is not None
@@ -140,7 +141,7 @@ def test_that_an_undo_was_forgotten_outlasts_the_reply_to_its_do() -> None:
     run = drive(FULFILMENT, ORDER).stimulate(RELEASED).receive(StockReserved("o-1"))
 
     assert run.instance is not None
-    assert run.instance.steps[0].forgotten is Kind.UNDO
+    assert run.instance.steps[0].forgotten is Forgotten.UNDO
     assert run.verb("retry").result is Result.RESTORED
 
 
@@ -150,7 +151,7 @@ def test_a_forgotten_undo_says_more_than_a_forgotten_do() -> None:
         run = restored(*heard)
 
         assert run.instance is not None
-        assert run.instance.steps[1].forgotten is Kind.UNDO
+        assert run.instance.steps[1].forgotten is Forgotten.UNDO
         assert len(run.notices()) == 1
 
 
