@@ -27,6 +27,7 @@ from orchestrator.engine.instance import (
     VerbRequested,
 )
 from orchestrator.engine.machine import Kind, Result
+from orchestrator.engine.restore import suffixes
 from orchestrator.engine.store import Cache, Sagas
 from orchestrator.saga import Saga
 from schemas.orchestrator import OperatorVerb
@@ -41,6 +42,7 @@ from services.chassis.items import (
     Timer,
 )
 from services.chassis.messages import Message, Outgoing
+from services.chassis.spoken import By, Spoken, said_before
 from services.chassis.store import Plan, Row
 
 _COUNTED = {
@@ -91,6 +93,7 @@ class Shell:
             (each.cancelled_by, each) for each in self._latest.values() if each.cancelled_by
         )
         self._known: Cache = {}
+        self._spoken = Spoken()
 
     @property
     def definitions(self) -> tuple[Saga[object], ...]:
@@ -99,7 +102,8 @@ class Shell:
     def load(self, items: Sequence[Item], ids: Mapping[str, int], now_us: int) -> Plan[_State]:
         del now_us
         codec = self._maker.codec
-        state = _State(Sagas(self.definition, codec.encode, codec.decode, self._known), ids)
+        spoken = yield from self._spoken.load(ids.values())
+        state = _State(Sagas(self.definition, codec.encode, codec.decode, self._known), ids, spoken)
         yield from state.sagas.load(sorted({ids[item.key] for item in items}))
         return state
 
@@ -125,7 +129,8 @@ class Shell:
         effects: list[Effect] = []
         for saga in self._starts.get(type(body), ()):
             digest = hashlib.sha256(message.value).hexdigest()
-            stimulus: Stimulus = Started(body, message.id, digest)
+            forgotten = suffixes(saga, saga.saga_id(message.key), state.spoken)
+            stimulus: Stimulus = Started(body, message.id, digest, forgotten)
             effects.append(
                 (
                     yield from self._decide(
@@ -280,12 +285,15 @@ class Shell:
         if isinstance(send, Publish):
             links = Cause(saga_id, cause.id, "", cause.traceparent)
             message_id = f"{saga_id}/{send.id_suffix}"
-            return self._maker.message(send.topic, key, send.body, message_id, now_us, links)
+            made_now = self._maker.message(send.topic, key, send.body, message_id, now_us, links)
+            return said_before(state.spoken, made_now) if state.spoken else made_now
         operation = f"{saga_id}/{send.step}"
         links = Cause(saga_id, cause.id, operation, cause.traceparent)
         message = self._maker.message(
             send.topic, key, send.body, f"{operation}/{send.kind.value}", now_us, links
         )
+        if state.spoken:
+            message = said_before(state.spoken, message)
         made.append((f"{send.step}/{send.kind.value}", message))
         return message
 
@@ -296,6 +304,7 @@ class _State:
 
     sagas: Sagas
     ids: Mapping[str, int]
+    spoken: By
 
 
 def _effect(

@@ -93,6 +93,9 @@ class Sagas:
     def find(self, saga_id: str) -> Held | None:
         return self._held.get(saga_id)
 
+    def loaded(self) -> list[Held]:
+        return list(self._held.values())
+
     def put(self, key: int, instance: Instance[object]) -> None:
         held = self._held.get(instance.saga_id)
         if held is None:

@@ -70,8 +70,14 @@ class OffsetOutside(PartitionStopped):
 
     def __init__(self, tp: TopicPartition, stored: int, log_start: int, log_end: int) -> None:
         self.log_start, self.log_end = log_start, log_end
+        place = f"--topic {tp.topic} --partition {tp.partition}"
         super().__init__(
-            tp, stored, f"the stored position is outside the log ({log_start}..{log_end})"
+            tp,
+            stored,
+            f"the stored position is outside the log ({log_start}..{log_end}), whose records are"
+            " gone or whose topic was made anew. Say again what our services had said:"
+            f" baton outbox republish {place} --reason WHY; then read on:"
+            f" baton offsets accept {place} --reason WHY   (deploy/RUNBOOK.md)",
         )
 
 

@@ -154,7 +154,8 @@ class Tail:
     """Reads topics without a group: `async with Tail(…) as tail`, then `tail.records()`.
 
     Where it begins is settled when it is entered, so that what is published afterwards is seen.
-    With `until_end` it ends with the last record that was there then.
+    With `until_end` it ends with the last record that was there then. `since_ms` begins with the
+    first record of each partition whose timestamp is that or later.
     """
 
     def __init__(
@@ -164,9 +165,11 @@ class Tail:
         *,
         from_beginning: bool = False,
         until_end: bool = False,
+        since_ms: int | None = None,
         answer_within_s: float = 10.0,
     ) -> None:
         self._bootstrap, self._topics = bootstrap, tuple(topics)
+        self._since_ms = since_ms
         self._from_beginning, self._until_end = from_beginning, until_end
         self._within_s = answer_within_s
         self._consumer: AIOKafkaConsumer | None = None
@@ -227,6 +230,16 @@ class Tail:
             elif self._left and monotonic() - moved > self._within_s:
                 raise BrokerSilent(self._bootstrap, monotonic() - moved)
 
+    async def bounds(self) -> dict[int, tuple[int, int]]:
+        """First offset and the one after the last of each partition, if there is one topic."""
+        consumer = self._consumer
+        assert consumer is not None, "enter the tail before asking it"
+        partitions = list(consumer.assignment())
+        async with answered_within(self._within_s, self._bootstrap, self._topics):
+            starts = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+        return {tp.partition: (starts[tp], ends[tp]) for tp in partitions}
+
     async def _settle(self, consumer: AIOKafkaConsumer) -> None:
         partitions: list[KafkaTopicPartition] = []
         for topic in self._topics:
@@ -235,12 +248,22 @@ class Tail:
         consumer.assign(partitions)
         starts = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
+        begins = dict(starts if self._from_beginning else ends)
+        if self._since_ms is not None:
+            found = await consumer.offsets_for_times(dict.fromkeys(partitions, self._since_ms))
+            begins = {tp: found[tp].offset if found.get(tp) else ends[tp] for tp in partitions}
         for tp in partitions:
-            consumer.seek(tp, (starts if self._from_beginning else ends)[tp])
-        self._left = {tp: end for tp, end in ends.items() if end > starts[tp]}
+            consumer.seek(tp, begins[tp])
+        self._left = {tp: end for tp, end in ends.items() if end > max(starts[tp], begins[tp])}
 
 
 async def read_all(bootstrap: str, topics: Iterable[str]) -> list[Record]:
     """All that is in these topics now, each partition in order."""
     async with Tail(bootstrap, topics, from_beginning=True, until_end=True) as tail:
         return [record async for record in tail.records()]
+
+
+async def log_bounds(bootstrap: str, topic: str) -> dict[int, tuple[int, int]]:
+    """Where the log of each partition begins and ends now."""
+    async with Tail(bootstrap, [topic]) as tail:
+        return await tail.bounds()

@@ -189,3 +189,37 @@ DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset < ?
 -- name: attempts.sweep
 DELETE FROM attempts WHERE offset < (SELECT next FROM offsets
     WHERE offsets.topic = attempts.topic AND offsets.partition = attempts.partition)
+
+-- name: spoken.any
+SELECT 1 FROM spoken LIMIT 1
+
+-- name: spoken.of
+SELECT spoken.id, spoken.topic, keys.name, spoken.message
+FROM spoken JOIN keys ON keys.id = spoken.key WHERE spoken.key IN :keys
+
+-- name: spoken.keys
+SELECT DISTINCT key FROM spoken ORDER BY key
+
+-- name: spoken.add
+-- The first copy in the log is the one that was heard first.
+INSERT INTO spoken (key, id, topic, message, at_us) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key, id) DO NOTHING
+
+-- name: spoken.sweep
+DELETE FROM spoken WHERE at_us < ?
+
+-- name: repairs.add
+INSERT INTO repairs (at_us, what, detail, actor, reason) VALUES (?, ?, ?, ?, ?)
+
+-- name: outbox.said
+-- What was sent since, a slice by number.
+SELECT seq, topic, record_key FROM outbox WHERE seq > ? AND sent_us >= ? ORDER BY seq LIMIT ?
+
+-- name: outbox.unsend
+UPDATE outbox SET sent_us = NULL WHERE seq = ?
+
+-- name: outbox.last_made
+SELECT made_us FROM outbox ORDER BY seq DESC LIMIT 1
+
+-- name: offsets.accept
+UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next = ?

@@ -71,6 +71,10 @@ class Maker:
             )
             self._fixed[contract.python] = (fixed, pack(fixed)[:-1] + b",")
 
+    def refusals_of(self, command: object) -> tuple[str, ...]:
+        """Types that say no to it."""
+        return self._contracts[type(command)].refusals
+
     def event(self, body: object, message_id: str, time_us: int, cause: Cause) -> Outgoing:
         """A message on its contract's own topic, under its contract's own key."""
         contract = self._contracts[type(body)]

@@ -9,7 +9,7 @@ never a refusal: the operation stays `calling` until it is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.common import Overtaken
 from schemas.topics import reply_topic
@@ -30,6 +30,7 @@ from services.chassis.items import (
 from services.chassis.messages import Message, Outgoing
 from services.chassis.operations import Operation, Operations, Status
 from services.chassis.packing import pack_reply, unpack_message
+from services.chassis.spoken import By, Spoken, said_before, type_of
 from services.chassis.store import Plan
 from services.chassis.tables import Table
 from services.chassis.working import Working
@@ -41,6 +42,7 @@ class State:
 
     rows: Working
     operations: Operations
+    spoken: By = field(default_factory=dict)
 
 
 class Participant:
@@ -57,6 +59,7 @@ class Participant:
         self._place = place
         self._reply_topic = reply_topic(maker.source)
         self._tables = tuple(tables)
+        self._spoken = Spoken()
         self._handlers: dict[type | str, Handler] = {}
         for handler in handlers:
             if handler.message in self._handlers:
@@ -78,7 +81,7 @@ class Participant:
                 operations.want(item.key, item.begun.source, item.begun.operation)
         yield from operations.load()
         yield from rows.load(wanted)
-        return State(rows, operations)
+        return State(rows, operations, (yield from self._spoken.load(ids.values())))
 
     def _subject(self, item: Item) -> tuple[Handler | None, object]:
         """Whose handler an item needs, and the message that its rows are found by."""
@@ -256,6 +259,9 @@ class Participant:
             now_us,
             cause_of(message),
         )
+        if state.spoken:
+            no = self._maker.refusals_of(message.body)
+            answer, reply = as_before(state.spoken, answer, reply, no, operation.status)
         events = self._events(answer.emits, message.id, cause_of(message), now_us)
         state.rows.put(answer.rows)
         state.operations.put(
@@ -286,6 +292,21 @@ class Participant:
             return Effect("duplicate")
         reply = state.operations.say_again(packed, self._reply_topic, message)
         return Effect("duplicate", (reply,))
+
+
+def as_before(
+    spoken: By, answer: Answer, reply: Outgoing, no: Sequence[str], status: Status
+) -> tuple[Answer, Outgoing]:
+    """After a restore what was answered stands: a refusal had no effect and gets none now.
+
+    Where the answer was another one, Contradicted parks the key. A gateway's yes is an effect
+    outside already, and cannot be taken back by saying no.
+    """
+    before = spoken.get(reply.id)
+    refused_then = before is not None and type_of(before) in no
+    if before is not None and refused_then and not answer.refusal and status is not Status.CALLING:
+        return Answer(answer.reply, refusal=True), before
+    return answer, said_before(spoken, reply)
 
 
 def _answer_of(value: object, fn: object) -> Answer:

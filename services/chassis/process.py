@@ -36,7 +36,7 @@ from services.chassis.lifecycle import end_cleanly, was_clean
 from services.chassis.logs import configure
 from services.chassis.settings import Settings, SettingsError
 from services.chassis.sqlite import SqliteStore, open_store
-from services.chassis.startup import wait_for_store, wait_for_topics
+from services.chassis.startup import refuse_older, wait_for_store, wait_for_topics
 from services.chassis.store import Statement, StoreError, T, Value, statements
 from services.chassis.surface import Surface, Watched
 
@@ -98,6 +98,14 @@ class Process(Generic[S]):
                 )
             )
             if partitions is None:
+                return 0
+            told = refuse_older(
+                self._settings.kafka_bootstrap_servers,
+                self._program.name,
+                store,
+                surface.waits_for,
+            )
+            if await self._until_stopped(told) is None:
                 return 0
             clean = await self._until_stopped(wait_for_store(store, was_clean, surface.waits_for))
             if clean is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from services.chassis.settings import Settings
+from services.chassis.spoken import old_spoken
 from services.chassis.store import Plan, Select, Write, statements
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
@@ -85,4 +86,5 @@ def rules() -> tuple[Rule, ...]:
         settled_dead_letters,
         told_key_verbs,
         finished_attempts,
+        old_spoken,
     )

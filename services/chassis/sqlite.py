@@ -206,7 +206,7 @@ async def open_store(
     Raises AlreadyRunning (naming the file and its lock) and WrongDatabase.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
+    with locked(path):
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         writer = await aiosqlite.connect(path, isolation_level=None)
         try:
@@ -257,7 +257,7 @@ def _read_only(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with Path(f"{path}.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -129,6 +129,13 @@ class Life:
                     kind = Kind.DO if step.status is Status.SENT else Kind.UNDO
                     self.turn(TimerFired(step.name, kind))
 
+    def unheard(self, world: World) -> None:
+        """What waits took effect, and none of its replies was heard."""
+        for name in self.unanswered:
+            world.answer(name)
+        self.unanswered = ()
+        self.lose_patience()
+
     def cancel(self) -> None:
         if self.case.saga.cancelled_by is not None:
             self.turn(CancelRequested("o-1", "cancel-1", "changed_mind"))
@@ -145,15 +152,12 @@ def first_life(case: Case, row: Row, cause: str) -> list[tuple[Life, World]]:
     moments = [(life.copy(), world.copy())]
     struck = cause in ("none", "refusal")
     while life.unanswered:
-        if not struck and f"{row.step}/do" in life.unanswered:
-            struck = True
-            if cause == "silence":
-                for name in life.unanswered:
-                    world.answer(name)  # all of it took effect, and no reply was heard
-                life.unanswered = ()
-                life.lose_patience()
-            else:
-                life.cancel()
+        strikes = not struck and f"{row.step}/do" in life.unanswered
+        struck = struck or strikes
+        if strikes and cause == "silence":
+            life.unheard(world)
+        elif strikes:
+            life.cancel()
         else:
             life.answered(world)
         moments.append((life.copy(), world.copy()))
