@@ -77,9 +77,6 @@ EXCEPTIONS: dict[Place, str] = {
     ("dead_modules", "deploy/local/lock_jars.py", "deploy.local.lock_jars"): (
         "run by hand when Kafka's version changes"
     ),
-    ("dead_modules", "deploy/local/lone_broker.py", "deploy.local.lone_broker"): (
-        "the broker of test runs and benchmarks"
-    ),
     ("dead_modules", "deploy/local/sandboxes/carrier.py", "deploy.local.sandboxes.carrier"): (
         "started by the supervisor, which puts the name together"
     ),
@@ -91,18 +88,6 @@ EXCEPTIONS: dict[Place, str] = {
     ),
     ("dead_names", "deploy/local/broker_probe.py", "until_answered"): (
         "waits for the container that tests may use as their Kafka"
-    ),
-    ("dead_modules", "deploy/verify/topics.py", "deploy.verify.topics"): (
-        "used by the command line in the next change"
-    ),
-    ("dead_names", "deploy/verify/evidence.py", "tables_of"): (
-        "used by the command line in the next change"
-    ),
-    ("dead_names", "deploy/verify/topics.py", "log_ends"): (
-        "used by the command line in the next change"
-    ),
-    ("dead_names", "deploy/verify/topics.py", "read_logs"): (
-        "used by the command line in the next change"
     ),
     ("dead_names", "schemas/releases.py", "schemas_by_fingerprint"): (
         "for readers of topics that hold records of an earlier release"
