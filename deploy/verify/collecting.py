@@ -37,7 +37,8 @@ _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.ASCII)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UNREST = """
 SELECT (SELECT count(*) FROM outbox WHERE sent_us IS NULL AND blocked IS NULL)
-     + (SELECT count(*) FROM operations WHERE status LIKE '%calling')
+     + (SELECT count(*) FROM operations WHERE status LIKE '%calling'
+        AND key NOT IN (SELECT key FROM parked_keys))
 """
 
 
