@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, SecretStr, ValidationError
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -34,6 +34,18 @@ ELSEWHERE = frozenset(
     }
 )
 
+
+def _place(given: object) -> object:
+    """A URL is a secret, because a password may stand in it."""
+    if isinstance(given, str) and given.startswith(("postgresql://", "postgres://")):
+        return SecretStr(given)
+    if isinstance(given, str) and "://" in given:
+        raise ValueError(given.partition(":")[0])
+    return Path(given) if isinstance(given, str) else given
+
+
+DatabasePlace = Annotated[Path | SecretStr, BeforeValidator(_place)]
+_A_DATABASE = "a path, or postgresql://user:password@host:port/database"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 _URL = r"^https?://[^\s/]+[^\s]*$"
 _A_URL: JsonDict = {"allowed": "a URL, http:// or https://"}
@@ -90,10 +102,11 @@ class Settings(BaseModel):
         ),
     ]
     home: Path = Field(Path(".baton"), description="folder of all state")
-    database: Path = Field(
+    database: DatabasePlace = Field(
         default_factory=lambda known: known["home"] / "data" / f"{known['service']}.db",
-        description="SQLite file of this process, its own and no other's",
-        json_schema_extra={"default": "data/<service>.db in BATON_HOME"},
+        description="the SQLite file of this process, its own and no other's; or the PostgreSQL"
+        " database of this program, which any number of its processes share",
+        json_schema_extra={"default": "data/<service>.db in BATON_HOME", "allowed": _A_DATABASE},
     )
     bind: str = Field("127.0.0.1", description="address that both HTTP ports listen on")
     ops_port: Port = Field(0, description="port of health, metrics and version; 0 means none")

@@ -12,11 +12,10 @@ import asyncio
 import contextlib
 import fcntl
 import functools
-import hashlib
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -25,17 +24,21 @@ import aiosqlite
 import orjson
 
 from services.chassis import failpoints
+from services.chassis.migrating import FILES, LEDGER, missing
 from services.chassis.store import (
     Conflict,
     Constraint,
+    Given,
     Param,
     Plan,
     Row,
     Select,
+    Statement,
     StoreError,
     Unavailable,
     Value,
     Write,
+    WrongDatabase,
 )
 
 T = TypeVar("T")
@@ -56,10 +59,6 @@ class AlreadyRunning(StoreError):
     """Another process works on this database file."""
 
 
-class WrongDatabase(StoreError):
-    """The file is not what this program left: a migration changed, or a newer release wrote it."""
-
-
 @functools.lru_cache(maxsize=1024)
 def _dialect(sql: str) -> tuple[str, str]:
     """As SQLite says it, and for `IN :keys` of one key, which it looks up three times as fast."""
@@ -70,7 +69,7 @@ def _dialect(sql: str) -> tuple[str, str]:
 
 
 def _param(value: Param) -> Value:
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple, range, set, frozenset)):
         return orjson.dumps(list(value)).decode()
     return value  # type: ignore[return-value]
 
@@ -85,10 +84,8 @@ class SqliteStore:
     async def run(self, plan: Callable[[], Plan[T]]) -> T:
         return await _whole(self._writer, functools.partial(_drive, plan))
 
-    async def read(
-        self, sql: str, params: Mapping[str, Value] | Sequence[Value] = ()
-    ) -> list[dict[str, Value]]:
-        return await _whole(self._reader, functools.partial(_rows, sql, params))
+    async def read(self, asked: Statement | str, params: Given = ()) -> list[dict[str, Value]]:
+        return await _whole(self._reader, functools.partial(_rows, asked, params))
 
     async def log_bytes(self) -> int:
         """Size of the write-ahead log; above 64 MB it is checkpointed and cut first."""
@@ -105,10 +102,8 @@ class SqliteReader:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
-    async def read(
-        self, sql: str, params: Mapping[str, Value] | Sequence[Value] = ()
-    ) -> list[dict[str, Value]]:
-        return await _whole(self._connection, functools.partial(_rows, sql, params))
+    async def read(self, asked: Statement | str, params: Given = ()) -> list[dict[str, Value]]:
+        return await _whole(self._connection, functools.partial(_rows, asked, params))
 
 
 async def _whole(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -159,6 +154,8 @@ def _steps(plan: Plan[T], connection: sqlite3.Connection) -> T:
 
 def _perform(connection: sqlite3.Connection, ask: Select | Write) -> list[Row]:
     sql, of_one = _dialect(ask.statement.sql)
+    if not sql:
+        return []
     if isinstance(ask, Select):
         if of_one and len(ask.params) == 1 and len(ask.params[0]) == 1:  # type: ignore[arg-type]
             return connection.execute(of_one, ask.params[0]).fetchall()  # type: ignore[arg-type]
@@ -172,8 +169,9 @@ def _perform(connection: sqlite3.Connection, ask: Select | Write) -> list[Row]:
 
 
 def _rows(
-    sql: str, params: Mapping[str, Value] | Sequence[Value], connection: sqlite3.Connection
+    asked: Statement | str, params: Given, connection: sqlite3.Connection
 ) -> list[dict[str, Value]]:
+    sql = asked if isinstance(asked, str) else asked.sql
     try:
         found = connection.execute(sql, params)
         names = [each[0] for each in found.description]
@@ -285,29 +283,12 @@ async def _prepare(writer: aiosqlite.Connection, *, durable: bool) -> None:
 
 
 def _migrate(owner: str, folder: Path, connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS migrations"
-        " (owner TEXT, name TEXT, sha256 TEXT NOT NULL, PRIMARY KEY (owner, name))"
-    )
+    connection.execute(LEDGER)
     found = connection.execute("SELECT name, sha256 FROM migrations WHERE owner = ?", (owner,))
-    applied = dict(found.fetchall())
-    files = sorted(folder.glob("[0-9]*.sql"))
-    for name in applied.keys() - {file.name for file in files}:
-        raise WrongDatabase(
-            f"this database has the migration {owner}/{name}, which this release does not know:"
-            " a newer release wrote it. Install that release, or restore a copy made before it."
-        )
-    for file in files:
-        text = file.read_text(encoding="utf-8")
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if applied.get(file.name, digest) != digest:
-            raise WrongDatabase(f"the migration {file} changed after it was applied here")
-        if file.name not in applied:
-            noted = ", ".join(f"'{each}'" for each in (owner, file.name, digest))
-            note = f"INSERT INTO migrations VALUES ({noted})"  # noqa: S608 - three names of ours
-            try:
-                connection.executescript(f"BEGIN IMMEDIATE;\n{text}\n{note};\nCOMMIT;")
-            except sqlite3.Error as error:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise WrongDatabase(f"the migration {file} cannot be applied: {error}") from error
+    for step in missing(owner, folder.glob(FILES), dict(found.fetchall())):
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{step.text}\n{step.note};\nCOMMIT;")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise WrongDatabase(f"the migration {step.file} cannot be applied: {error}") from error

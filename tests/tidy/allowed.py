@@ -41,14 +41,8 @@ EXCEPTIONS: dict[Place, str] = {
     ("nesting", "services/chassis/bus_admin.py", "Tail.records"): (
         "a generator that yields inside the loop over partitions of a poll"
     ),
-    ("nesting", "services/chassis/store.py", "statements"): (
-        "one pass over the lines of a file, read top to bottom"
-    ),
     ("nesting", "orchestrator/operate/reading.py", "Reading.page"): (
         "one pass over rows with its filters, read top to bottom"
-    ),
-    ("nesting", "services/chassis/sqlite.py", "_migrate"): (
-        "one transaction a file, rolled back where it fails, in the order of the files"
     ),
     ("module_docstring", "services/chassis/bus.py", "module"): (
         "what no user of the bus may forget of the client behind it"
