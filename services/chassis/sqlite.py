@@ -158,7 +158,7 @@ def _perform(connection: sqlite3.Connection, ask: Select | Write) -> list[Row]:
         return []
     if isinstance(ask, Select):
         if of_one and len(ask.params) == 1 and len(ask.params[0]) == 1:  # type: ignore[arg-type]
-            return connection.execute(of_one, ask.params[0]).fetchall()  # type: ignore[arg-type]
+            return connection.execute(of_one, list(ask.params[0])).fetchall()  # type: ignore[arg-type]
         return connection.execute(sql, [_param(each) for each in ask.params]).fetchall()
     if not ask.rows:
         return []
