@@ -196,10 +196,8 @@ class Transaction(Generic[S]):
     def _find(self, names: Sequence[str]) -> Plan[None]:
         yield Select(SQL["keys.lock"], (names,))
         rows = yield Select(SQL["keys.find"], (names,))
-        for name, number, parked in rows:
-            self._ids[str(name)] = int(number or 0)
-            if parked is not None:
-                self._parked.add(int(parked))
+        self._ids.update((str(name), int(number or 0)) for name, number, _ in rows)
+        self._parked.update(int(parked) for *_, parked in rows if parked is not None)
 
     def _fold(self, state: S, item: Item) -> Plan[None]:
         key, now_us = self._ids[item.key], self._batch.now_us
