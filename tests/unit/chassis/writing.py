@@ -49,8 +49,7 @@ class Desk:
         self.marks: list[int] = []
         self.reloads = 0
 
-    def offer(self, messages: Sequence[tuple[int, Outgoing]], behind: Sequence[int] = ()) -> None:
-        assert not behind, "SQLite has one writer"
+    def offer(self, messages: Sequence[tuple[int, Outgoing]]) -> None:
         self.offered += messages
 
     def marked(self, numbers: Sequence[int]) -> None:
