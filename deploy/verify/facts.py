@@ -33,7 +33,6 @@ from deploy.verify.wiring import DEAD, ENDS, OURS, READS, SAGAS, WIRES, Declared
 T = TypeVar("T")
 DAY_US = 86_400_000_000
 Spot = tuple[str, int, int]
-UNPLACED = "record"  # a dead letter of a gateway's result: it never lay in a log
 _ORIGIN = ("topic", "partition", "offset")
 
 
@@ -153,7 +152,7 @@ class Facts:
             (row.topic, row.partition, row.offset)
             for rows in self.dead.values()
             for row in rows
-            if "rejected" in (row.kind, row.state) and row.stage != UNPLACED
+            if row.kind == "rejected" or row.state == "rejected"
         )
 
     def spoken(self, topic: str) -> list[Head]:
@@ -231,12 +230,7 @@ def under_way(facts: Facts) -> list[str]:
         unsent = sum(
             1 for row in facts.rows(process, Outbox) if row.sent_us is None and not row.blocked
         )
-        parked = {row.key for row in facts.rows(process, Parked)}
-        calls = sum(
-            1
-            for row in facts.rows(process, Operation)
-            if row.status.endswith("calling") and row.key not in parked
-        )
+        calls = sum(1 for row in facts.rows(process, Operation) if row.status.endswith("calling"))
         at = {(row.topic, row.partition): row.next for row in facts.rows(process, Offset)}
         unread = sum(
             max(end - max(at.get((topic, partition), 0), start), 0)
