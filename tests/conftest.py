@@ -10,9 +10,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres_server import HOW, NoPostgres, PostgresServer
 
 ASKED = os.environ.get("BATON_TEST_KAFKA", "embedded")
 REQUIRE_ALL = os.environ.get("BATON_REQUIRE_ALL") == "1"
@@ -42,6 +46,19 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> str:
         last = (folder / "keeper.log").read_text(encoding="utf-8").strip().splitlines()[-2:]
         missing(f"no Kafka ({ASKED}) could be started: {' '.join(last)}")
     return said
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Running; other tests use it too: make databases of your own, and leave it running."""
+    with tempfile.TemporaryDirectory(prefix="baton-postgres-") as folder:
+        try:
+            server = PostgresServer(Path(folder))
+            server.begin()
+        except NoPostgres as fault:
+            missing(f"no PostgreSQL could be started: {fault}. {HOW}")
+        yield server
+        server.end("immediate")
 
 
 def keep_running(folder: Path, *, while_pid: int) -> str:

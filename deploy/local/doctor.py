@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,10 +24,9 @@ from services.chassis.bus import BusError
 from services.chassis.bus_admin import TopicSpec, describe_topics, probe
 
 from . import jars
-from .faults import HomeUnusable, LocalFault, PlaintextRefused
+from .faults import LocalFault
 from .home import OTHERS, Home, read_secret
 from .ports import read_ports, taken
-from .stack import given_cluster
 from .state import StackState, read_state
 from .supervisor import is_running
 
@@ -58,15 +56,10 @@ class Check:
 
 def examine(home: Home, topics: Sequence[TopicSpec]) -> list[Check]:
     """All checks in the order in which one should read them."""
-    running, state = False, None
-    with suppress(HomeUnusable):  # `folder` says so
-        running = is_running(home)
-        state = read_state(home) if running else None
-    machine = [python(), venv(), java(), locked_jars(), room(home)]
-    if not os.access(_existing(home.root), os.R_OK | os.X_OK):
-        return [*machine, folder(home), *stack(state, topics)]
-    inside = [clock(home), folder(home), token(home), ports(home, running)]
-    return [*machine, *inside, *stack(state, topics)]
+    running = is_running(home)
+    state = read_state(home) if running else None
+    machine = [python(), venv(), java(), locked_jars(), room(home), clock(home)]
+    return [*machine, folder(home), token(home), ports(home, running), *stack(state, topics)]
 
 
 def python() -> Check:
@@ -138,15 +131,13 @@ def clock(home: Home) -> Check:
 
 
 def folder(home: Home) -> Check:
-    place = _existing(home.root)
-    ours = os.access(place, os.W_OK | os.X_OK)
-    if place != home.root and ours:
+    if not home.root.exists():
         return Check("state folder", Finding.NOTE, f"{home.root} is made by", "baton up")
-    stat = place.stat()
-    if not ours or stat.st_uid != os.getuid():
-        detail = f"{place} is not yours to write"
-        mend = f"ls -ld {place}; or set BATON_HOME to a folder of yours"
-        return Check("state folder", Finding.ILL, detail, mend)
+    stat = home.root.stat()
+    if stat.st_uid != os.getuid() or not os.access(home.root, os.W_OK | os.X_OK):
+        return Check(
+            "state folder", Finding.ILL, f"{home.root} is not yours to write", "set BATON_HOME"
+        )
     if stat.st_mode & OTHERS:
         return Check(
             "state folder",
@@ -182,11 +173,7 @@ def ports(home: Home, running: bool) -> Check:  # noqa: FBT001  an answer, not a
 
 def stack(state: StackState | None, topics: Sequence[TopicSpec]) -> Iterator[Check]:
     """The running one's processes, and its Kafka, or the cluster that the environment names."""
-    try:
-        bootstrap = given_cluster(os.environ)
-    except PlaintextRefused as fault:
-        bootstrap = ""
-        yield Check("cluster", Finding.ILL, fault.what, fault.mend)
+    bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
     if state is None:
         yield Check("stack", Finding.NOTE, "none runs", "baton up")
     else:
@@ -227,7 +214,6 @@ def _process(name: str, ready: object, restarts: object) -> Check:
 
 
 def _existing(path: Path) -> Path:
-    """What there is of it, and may be seen: `Path.exists` would raise where we may not look."""
-    while not os.path.exists(path):  # noqa: PTH110
+    while not path.exists():
         path = path.parent
     return path

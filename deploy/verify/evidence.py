@@ -53,6 +53,14 @@ class Outbox(NamedTuple):
     blocked: str | None
 
 
+class Spoken(NamedTuple):
+    """What a former life of a restored database said, as `baton restore` read it back."""
+
+    key: str
+    id: str
+    topic: str
+
+
 class Timer(NamedTuple):
     key: str
     name: str
@@ -257,6 +265,7 @@ CHASSIS: Mapping[type[tuple[object, ...]], str] = {
     Offset: "offsets",
     Inbox: "inbox",
     Outbox: "outbox",
+    Spoken: "spoken",
     Timer: "timers",
     Operation: "operations",
     Parked: "parked_keys",

@@ -33,6 +33,7 @@ from deploy.verify.wiring import DEAD, ENDS, OURS, READS, SAGAS, WIRES, Declared
 T = TypeVar("T")
 DAY_US = 86_400_000_000
 Spot = tuple[str, int, int]
+UNPLACED = "record"  # a dead letter of a gateway's result: it never lay in a log
 _ORIGIN = ("topic", "partition", "offset")
 
 
@@ -152,7 +153,7 @@ class Facts:
             (row.topic, row.partition, row.offset)
             for rows in self.dead.values()
             for row in rows
-            if row.kind == "rejected" or row.state == "rejected"
+            if "rejected" in (row.kind, row.state) and row.stage != UNPLACED
         )
 
     def spoken(self, topic: str) -> list[Head]:
@@ -230,7 +231,12 @@ def under_way(facts: Facts) -> list[str]:
         unsent = sum(
             1 for row in facts.rows(process, Outbox) if row.sent_us is None and not row.blocked
         )
-        calls = sum(1 for row in facts.rows(process, Operation) if row.status.endswith("calling"))
+        parked = {row.key for row in facts.rows(process, Parked)}
+        calls = sum(
+            1
+            for row in facts.rows(process, Operation)
+            if row.status.endswith("calling") and row.key not in parked
+        )
         at = {(row.topic, row.partition): row.next for row in facts.rows(process, Offset)}
         unread = sum(
             max(end - max(at.get((topic, partition), 0), start), 0)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from deploy.verify.evidence import Offset, Outbox, Parked, Record
-from deploy.verify.facts import Facts
+from deploy.verify.evidence import Offset, Outbox, Parked, Record, Spoken
+from deploy.verify.facts import UNPLACED, Facts
 from deploy.verify.verdicts import Inquiry
 from deploy.verify.wiring import DEAD, OURS, READS, WIRES
 
@@ -44,7 +44,11 @@ def _applied(
 ) -> None:
     """Which records below the position were applied, repeated or turned away, one by one."""
     inbox = facts.inbox[process]
-    dead = {(row.topic, row.partition, row.offset) for row in facts.dead[process]}
+    dead = {
+        (row.topic, row.partition, row.offset)
+        for row in facts.dead[process]
+        if row.stage != UNPLACED
+    }
     seen: set[tuple[str, str, str]] = set()
     counts: Counter[str] = Counter()
     read = (head for topic in READS[process] for head in facts.heads[topic])
@@ -137,6 +141,7 @@ def _spoken(facts: Facts, finding: Inquiry) -> None:
     days = facts.evidence.keeps.outbox_days
     said = {
         process: {(row.topic, row.record_key, row.id) for row in facts.rows(process, Outbox)}
+        | {(row.topic, row.key, row.id) for row in facts.rows(process, Spoken)}
         for process in facts.present(OURS)
     }
     for topic in WIRES:
@@ -176,13 +181,15 @@ def _rows(facts: Facts, finding: Inquiry, process: str, parked: set[str]) -> Non
             finding.wrong(
                 f"{here} is {row.kind}, {row.state}, reason {row.reason!r}", row.key or ""
             )
+        if row.state == "open" and row.kind != "rejected":
+            waiting.add(row.key or "")
+        if row.stage == UNPLACED:
+            continue
         if row.topic not in READS[process] or (row.offset >= end and not facts.evidence.moved):
             finding.wrong(f"{here} comes from nowhere", row.key or "")
         origin = lies.get((row.topic, row.partition, row.offset))
         if origin is not None and origin.value != row.value:
             finding.wrong(f"{here} is not the record that lies there", row.key or "", origin)
-        if row.state == "open" and row.kind != "rejected":
-            waiting.add(row.key or "")
     for key in sorted(waiting ^ parked):
         said = "waits and is not parked" if key in waiting else "is parked and nothing waits"
         finding.wrong(f"{process}: its key {said}", key)
@@ -197,6 +204,8 @@ def _copies(facts: Facts, finding: Inquiry) -> None:
         if row.kind != "follower"
     }
     for origin, row in rows.items():
+        if row.stage == UNPLACED:
+            continue
         if origin not in facts.copied and facts.whole(row.topic + DEAD):
             finding.wrong(f"{origin} was {row.kind} and no topic holds a copy", row.key or "")
     for origin, record in facts.copied.items():

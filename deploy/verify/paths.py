@@ -19,7 +19,7 @@ STUCK = "needs_operator"
 EARLY = "cancelled_early"
 COMPLETED, COMPENSATED = "completed", "compensated"
 # Told to wait, noted, or sent again: the saga stands where it stood.
-_STANDS = ("timer_unsent", "verb_note", "verb_assign", "verb_unassign", "verb_pause")
+_STANDS = ("timer_unsent", "reminded", "verb_note", "verb_assign", "verb_unassign", "verb_pause")
 
 
 @cache

@@ -21,6 +21,7 @@ DEAD = ".dlt"
 
 _EVERYBODY = ("crm", "analytics", "notifications")
 _ONE = "orchestrator"
+SERVICES = ("orders", "inventory", "billing", "shipping", *_EVERYBODY)
 
 # topic: who may write it, who reads it
 WIRES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -43,9 +44,8 @@ WIRES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     DELIVERIES: (ANYBODY, ("inventory", "analytics")),
     CUSTOMERS: (ANYBODY, (_ONE, "notifications")),
     CUSTOMER_OUTCOMES: (_ONE, ("notifications", "analytics")),
-    "orchestrator.operator.commands.v1": ("console", (_ONE,)),
+    "orchestrator.operator.commands.v1": ("console", (_ONE, *SERVICES)),
 }
-SERVICES = ("orders", "inventory", "billing", "shipping", *_EVERYBODY)
 OURS = (_ONE, *SERVICES)
 SANDBOXES = ("payment", "carrier", "mail")
 READS: Mapping[str, tuple[str, ...]] = {

@@ -149,9 +149,9 @@ class Sagas:
         changed = self._changed.values()
         new = [held for held in changed if held.loaded is None]
         if new:
-            last = yield Select(SQL["sagas.last"])
-            for row, held in enumerate(new, int(last[0][0] or 0) + 1):
-                held.row = row
+            numbers = yield Select(SQL["sagas.number"], (range(1, len(new) + 1),))
+            for held, (row,) in zip(new, numbers, strict=True):
+                held.row = int(row or 0)
             yield Write(SQL["sagas.add"], [self._new(held) for held in new], expect=len(new))
         old = [self._old(held) for held in changed if held.loaded is not None]
         if old:

@@ -6,8 +6,11 @@ SELECT sagas.id, sagas.saga_id, sagas.definition, sagas.definition_version, keys
 FROM sagas JOIN keys ON keys.id = sagas.key JOIN saga_data ON saga_data.saga = sagas.id
 WHERE sagas.key IN :keys
 
--- name: sagas.last
-SELECT coalesce(max(id), 0) FROM sagas
+-- name: sagas.number
+-- One number for each of :list.
+SELECT (SELECT coalesce(max(id), 0) FROM sagas) + wanted.value FROM :list AS wanted
+-- on postgres
+SELECT nextval(pg_get_serial_sequence('sagas', 'id')) FROM :list AS wanted
 
 -- name: sagas.add
 INSERT INTO sagas (phase, paused, steps, version, start_id, start_digest, cancellations, reason,
@@ -64,6 +67,8 @@ DELETE FROM journal WHERE saga = ?
 
 -- name: verbs.old
 SELECT id FROM (SELECT id, at_us FROM operator_verbs ORDER BY rowid LIMIT ?) WHERE at_us < ?
+-- on postgres
+SELECT id FROM (SELECT id, at_us FROM operator_verbs ORDER BY at_us LIMIT ?) AS old WHERE at_us < ?
 
 -- name: verbs.forget
 DELETE FROM operator_verbs WHERE id = ?

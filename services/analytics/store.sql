@@ -17,6 +17,10 @@ FROM day WHERE date = :date;
 SELECT reason.key AS reason, sum(reason.value) AS orders
 FROM day, json_each(day.cancelled_by) AS reason
 GROUP BY reason.key ORDER BY orders DESC, reason;
+-- on postgres
+SELECT reason.key AS reason, sum(CAST(reason.value AS BIGINT)) AS orders
+FROM day, jsonb_each_text(CAST(day.cancelled_by AS JSONB)) AS reason
+GROUP BY reason.key ORDER BY orders DESC, reason.key COLLATE "C";
 
 -- name: not_placed
 -- Orders of which something is known, but not (yet) that they were placed; they count nowhere.

@@ -7,7 +7,9 @@ FROM payment WHERE order_id = :order_id;
 -- name: postings_of
 -- How one order's money moved, in the order in which it did.
 SELECT posting_id, kind, currency, credit, debit, amount_minor
-FROM posting WHERE order_id = :order_id ORDER BY rowid;
+FROM posting WHERE order_id = :order_id
+ORDER BY CASE kind WHEN 'authorised' THEN 1 WHEN 'captured' THEN 2 WHEN 'released' THEN 3
+    WHEN 'voided' THEN 4 ELSE 5 END, length(kind), kind;
 
 -- name: payment_totals
 -- All payments by currency: authorised = captured + voided + held.
@@ -18,9 +20,9 @@ SELECT currency,
        sum(refunded_minor) AS refunded_minor,
        sum(authorised_minor - captured_minor - voided_minor) AS held_minor,
        count(nullif(status, 'declined')) AS authorisations,
-       sum(status = 'declined') AS declined,
-       sum(status = 'captured') AS captures,
-       sum(status = 'voided') AS voids
+       count(*) FILTER (WHERE status = 'declined') AS declined,
+       count(*) FILTER (WHERE status = 'captured') AS captures,
+       count(*) FILTER (WHERE status = 'voided') AS voids
 FROM payment GROUP BY currency ORDER BY currency;
 
 -- name: ledger_totals

@@ -17,6 +17,12 @@ ON CONFLICT (topic, partition) DO NOTHING
 -- The compare-and-set that fences a former owner: new next, topic, partition, believed next.
 UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next = ?
 
+-- name: keys.lock
+-- With many writers all transactions about a business key wait for each other here, before they
+-- read anything of it; in one order.
+-- on postgres
+SELECT id FROM keys WHERE name IN :keys ORDER BY name FOR UPDATE
+
 -- name: keys.find
 -- The integer of each name, and the same again where the key is parked.
 SELECT keys.name, keys.id, parked_keys.key
@@ -28,7 +34,7 @@ INSERT INTO keys (name) VALUES (?) ON CONFLICT (name) DO NOTHING
 -- name: inbox.seen
 SELECT inbox.key, inbox.source, inbox.id
 FROM :pairs AS wanted
-CROSS JOIN inbox ON inbox.key = wanted.value ->> 0
+CROSS JOIN inbox ON inbox.key = CAST(wanted.value ->> 0 AS BIGINT)
     AND inbox.source = wanted.value ->> 1 AND inbox.id = wanted.value ->> 2
 
 -- name: inbox.add
@@ -43,6 +49,18 @@ SELECT coalesce(max(id), 0) FROM keys
 
 -- name: outbox.last
 SELECT coalesce(max(seq), 0) FROM outbox
+
+-- name: outbox.number
+-- One number for each of :list. They rise in the order of commits: in all, where there is one
+-- writer; else for each key, because its rows are locked by now.
+SELECT (SELECT coalesce(max(seq), 0) FROM outbox) + wanted.value FROM :list AS wanted
+-- on postgres
+SELECT nextval(pg_get_serial_sequence('outbox', 'seq')) FROM :list AS wanted
+
+-- name: outbox.behind
+-- What is still unsent of these record keys, and perhaps another process's to send.
+-- on postgres
+SELECT seq FROM outbox WHERE record_key IN :keys AND sent_us IS NULL
 
 -- name: outbox.add
 INSERT INTO outbox (seq, key, id, attempt, topic, record_key, value, headers, made_us)
@@ -72,16 +90,17 @@ UPDATE outbox SET blocked = ? WHERE seq = ?
 -- Which of these messages are still unsent: the timers of their replies do not count yet.
 -- By key and id: there may be as many unsent ones as an outage is long.
 SELECT outbox.id FROM :pairs AS wanted
-CROSS JOIN outbox ON outbox.key = wanted.value ->> 0 AND outbox.id = wanted.value ->> 1
+CROSS JOIN outbox ON outbox.key = CAST(wanted.value ->> 0 AS BIGINT) AND outbox.id = wanted.value ->> 1
 WHERE outbox.sent_us IS NULL
 
 -- name: outbox.backlog
 -- For metrics, every two seconds: beyond so many the exact number tells nobody more.
-SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE sent_us IS NULL LIMIT 100000)) AS pending,
+SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE sent_us IS NULL LIMIT 100000) AS bounded)
+        AS pending,
     (SELECT made_us FROM outbox WHERE sent_us IS NULL ORDER BY seq LIMIT 1) AS oldest_us
 
 -- name: outbox.old
-SELECT count(*) FROM (SELECT sent_us FROM outbox WHERE seq < ? ORDER BY seq LIMIT 2000)
+SELECT count(*) FROM (SELECT sent_us FROM outbox WHERE seq < ? ORDER BY seq LIMIT 2000) AS bounded
 WHERE sent_us < ?
 
 -- name: outbox.sweep
@@ -124,15 +143,15 @@ UPDATE timers SET due_us = ? + interval_us
 WHERE partition = ? AND awaits = ? AND due_us <= ? + interval_us
 
 -- name: timers.hold
-UPDATE timers SET held_us = max(due_us - ?, 0), due_us = NULL
-WHERE key = ? AND due_us IS NOT NULL
+UPDATE timers SET held_us = CASE WHEN due_us > ?1 THEN due_us - ?1 ELSE 0 END, due_us = NULL
+WHERE key = ?2 AND due_us IS NOT NULL
 
 -- name: operations.load
 SELECT operations.key, operations.source, operations.operation, operations.partition,
     operations.status, operations.reply, operations.undo_reply, operations.call,
     operations.undo_waits, operations.said, operations.version
 FROM :pairs AS wanted
-CROSS JOIN operations ON operations.key = wanted.value ->> 0
+CROSS JOIN operations ON operations.key = CAST(wanted.value ->> 0 AS BIGINT)
     AND operations.source = wanted.value ->> 1 AND operations.operation = wanted.value ->> 2
 
 -- name: operations.add
@@ -162,7 +181,7 @@ INSERT INTO parked_keys (key, reason, detail, since_us) VALUES (?, ?, ?, ?)
 
 -- name: dead.add
 -- Nobody waits for a rejected one: it is settled at its birth.
-INSERT INTO dead_letters (key, kind, reason, detail, stage, topic, partition, offset,
+INSERT INTO dead_letters (key, kind, reason, detail, stage, topic, partition, "offset",
     timestamp_ms, record_key, value, headers, at_us, state)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
     CASE ?2 WHEN 'rejected' THEN 'rejected' ELSE 'open' END)
@@ -177,17 +196,17 @@ SELECT seq FROM dead_letters WHERE state <> 'open' AND at_us < ? ORDER BY at_us 
 DELETE FROM dead_letters WHERE seq = ?
 
 -- name: attempts.begin
-INSERT INTO attempts (topic, partition, offset, tries) VALUES (?, ?, ?, 1)
-ON CONFLICT (topic, partition, offset) DO UPDATE SET tries = tries + 1
+INSERT INTO attempts (topic, partition, "offset", tries) VALUES (?, ?, ?, 1)
+ON CONFLICT (topic, partition, "offset") DO UPDATE SET tries = attempts.tries + 1
 
 -- name: attempts.of
-SELECT tries FROM attempts WHERE topic = ? AND partition = ? AND offset = ?
+SELECT tries FROM attempts WHERE topic = ? AND partition = ? AND "offset" = ?
 
 -- name: attempts.forget
-DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset < ?
+DELETE FROM attempts WHERE topic = ? AND partition = ? AND "offset" < ?
 
 -- name: attempts.sweep
-DELETE FROM attempts WHERE offset < (SELECT next FROM offsets
+DELETE FROM attempts WHERE "offset" < (SELECT next FROM offsets
     WHERE offsets.topic = attempts.topic AND offsets.partition = attempts.partition)
 
 -- name: spoken.any

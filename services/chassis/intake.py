@@ -295,7 +295,7 @@ class Intake(Generic[S]):
             self._positions.committed(place, new)
         self.relay.marked(batch.sent)
         if applied.out:
-            self.relay.offer(applied.out)
+            self.relay.offer(applied.out, applied.behind)
             self._positions.said_through(applied.out[-1][0])
         else:
             self._positions.said_through(None)

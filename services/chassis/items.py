@@ -164,6 +164,7 @@ class Applied:
     """What a committed transaction leaves to be done, and to be counted."""
 
     out: list[tuple[int, Outgoing]] = field(default_factory=list)
+    behind: list[int] = field(default_factory=list)  # unsent before, of the same keys
     calls: list[Begun] = field(default_factory=list)
     responses: list[object] = field(default_factory=list)
     results: dict[tuple[str, str, str], int] = field(default_factory=dict)

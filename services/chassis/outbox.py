@@ -1,8 +1,8 @@
 """What is to be said, numbered in the transaction that decided it.
 
 Invariant: nothing is published that is not a committed row, and a key's rows are published in
-the order of their numbers. Numbers are given while the batch holds the database, so number
-order is commit order.
+the order of their numbers. Numbers are given while the batch holds what it speaks of, so for each
+key number order is commit order.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ SQL = statements(Path(__file__).parent / "chassis.sql")
 
 
 class Outbox:
-    """The messages of one batch."""
+    """The messages of one batch. `behind`: unsent numbers of the same keys that go before them."""
 
     def __init__(self, now_us: int) -> None:
+        self.behind: list[int] = []
         self._now_us = now_us
         self._out: list[tuple[int, Outgoing]] = []
 
@@ -30,13 +31,17 @@ class Outbox:
         """The rows as numbered, in order, ready to be published once this commits."""
         if not self._out:
             return []
-        last = yield Select(SQL["outbox.last"])
-        first = int(last[0][0] or 0) + 1
-        numbered = [(first + at, out) for at, (_, out) in enumerate(self._out)]
+        numbers = yield Select(SQL["outbox.number"], (range(1, len(self._out) + 1),))
+        numbered = [
+            (int(seq or 0), out) for (seq,), (_, out) in zip(numbers, self._out, strict=True)
+        ]
         rows = [
             _row(seq, key, out, self._now_us)
             for (seq, out), (key, _) in zip(numbered, self._out, strict=True)
         ]
+        keys = sorted({out.key for _, out in self._out})
+        behind = yield Select(SQL["outbox.behind"], (keys,))
+        self.behind = [int(seq or 0) for (seq,) in behind]
         yield Write(SQL["outbox.add"], rows, expect=len(rows))
         return numbered
 

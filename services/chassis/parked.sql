@@ -1,6 +1,6 @@
 -- name: letters.waiting
 -- What a parked key holds up, in the order in which it came.
-SELECT seq, stage, topic, partition, offset, timestamp_ms, record_key, value, headers
+SELECT seq, stage, topic, partition, "offset", timestamp_ms, record_key, value, headers
 FROM dead_letters WHERE key = ? AND state = 'open' ORDER BY seq LIMIT ?
 
 -- name: letters.first
@@ -8,7 +8,8 @@ SELECT seq, reason, stage, failures, release FROM dead_letters
 WHERE key = ? AND state = 'open' ORDER BY seq LIMIT 1
 
 -- name: letters.one
-SELECT seq, reason, stage, state, topic, partition, offset, timestamp_ms, record_key, value, headers
+SELECT seq, reason, stage, state, topic, partition, "offset",
+    timestamp_ms, record_key, value, headers
 FROM dead_letters WHERE key = ? AND seq = ?
 
 -- name: letters.close

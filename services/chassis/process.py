@@ -30,20 +30,14 @@ from services.chassis.bus_publish import Publisher
 from services.chassis.bus_read import Reader, ReaderTuning
 from services.chassis.clock import SystemClock
 from services.chassis.codec import Codec
-from services.chassis.health import CannotListen
+from services.chassis.database import open_store
 from services.chassis.intake import Intake
 from services.chassis.items import Request, S
 from services.chassis.lifecycle import end_cleanly, was_clean
 from services.chassis.logs import configure
 from services.chassis.settings import Settings, SettingsError
-from services.chassis.sqlite import SqliteStore, open_store, warn_of_old_sqlite
-from services.chassis.startup import (
-    refuse_older,
-    wait_for_disk,
-    wait_for_store,
-    wait_for_topics,
-)
-from services.chassis.store import Statement, StoreError, T, Value, statements
+from services.chassis.startup import refuse_older, wait_for_store, wait_for_topics
+from services.chassis.store import Statement, Store, StoreError, T, Value, statements
 from services.chassis.surface import Surface, Watched
 
 _log = logging.getLogger(__name__)
@@ -70,9 +64,6 @@ def run(program: Program[S]) -> None:
     except StoreError as error:
         _log.critical("the database cannot be used", extra={"reason": str(error)})
         raise SystemExit(UNUSABLE) from error
-    except CannotListen as error:
-        _log.critical("cannot serve", extra={"reason": error.strerror})
-        raise SystemExit(FAILED) from error
     raise SystemExit(code)
 
 
@@ -93,14 +84,12 @@ class Process(Generic[S]):
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
         async with AsyncExitStack() as stack:
-            surface = Surface(self._program.name, self._settings, self._clock, self._program.meters)
-            await stack.enter_async_context(surface.operations())
-            warn_of_old_sqlite()
-            store = await self._until_stopped(
-                wait_for_disk(lambda: stack.enter_async_context(self._store()), surface.waits_for)
-            )
+            opening = open_store(self._settings.database, self._program.migrations)
+            store = await self._until_stopped(stack.enter_async_context(opening))
             if store is None:
                 return 0
+            surface = Surface(self._program.name, self._settings, self._clock, self._program.meters)
+            await stack.enter_async_context(surface.operations())
             partitions = await self._until_stopped(
                 wait_for_topics(
                     self._settings.kafka_bootstrap_servers,
@@ -136,10 +125,7 @@ class Process(Generic[S]):
             await asyncio.gather(*closing, return_exceptions=True)
             return code
 
-    def _store(self) -> AbstractAsyncContextManager[SqliteStore]:
-        return open_store(self._settings.database, self._program.migrations)
-
-    def _ground(self, store: SqliteStore, partitions: int, gateway: object) -> Ground:
+    def _ground(self, store: Store, partitions: int, gateway: object) -> Ground:
         settings, name = self._settings, self._program.name
         catalogue = load_catalogue()
         released = [each.schema for each in releases()]
@@ -174,7 +160,7 @@ class Process(Generic[S]):
         )
 
     def _api(
-        self, surface: Surface, intake: Intake[S], store: SqliteStore
+        self, surface: Surface, intake: Intake[S], store: Store
     ) -> AbstractAsyncContextManager[object]:
         routes, queries = self._program.routes, self._program.queries
         if routes is None or not self._settings.api_port:
@@ -182,7 +168,7 @@ class Process(Generic[S]):
         named = statements(queries) if queries else {}
         return surface.api(routes(Port(intake.submit, store.read, named)))
 
-    async def _work(self, parts: Parts[S], store: SqliteStore, surface: Surface) -> int:
+    async def _work(self, parts: Parts[S], store: Store, surface: Surface) -> int:
         self._spawn("intake", parts.intake.run())
         self._spawn("reading", parts.reading.run())
         self._spawn("relay", parts.relay.run())
@@ -221,7 +207,7 @@ class Process(Generic[S]):
         stopped.cancel()
         return FAILED if ended else 0
 
-    async def _wind_down(self, parts: Parts[S], store: SqliteStore, *, clean: bool) -> None:
+    async def _wind_down(self, parts: Parts[S], store: Store, *, clean: bool) -> None:
         """Stop polling, commit what was begun, publish it, tell Kafka, mark the end as clean.
 
         What does not fit in the time is not lost: it is what the next start finds.
@@ -251,11 +237,11 @@ class Port:
     """What the routes of this process are given; an `ApiPort`."""
 
     submit_request: Callable[[Request], Awaitable[object]]
-    read_rows: Callable[[str, Mapping[str, Value]], Awaitable[list[dict[str, Value]]]]
+    read_rows: Callable[[Statement, Mapping[str, Value]], Awaitable[list[dict[str, Value]]]]
     queries: Mapping[str, Statement]
 
     async def submit(self, request: object) -> object:
         return await self.submit_request(request)  # type: ignore[arg-type]
 
     async def read(self, query: str, /, **params: object) -> Sequence[Mapping[str, object]]:
-        return await self.read_rows(self.queries[query].sql, params)  # type: ignore[arg-type]
+        return await self.read_rows(self.queries[query], params)  # type: ignore[arg-type]

@@ -52,6 +52,7 @@ class Relay:
         self._acked = acked
         self._waiting: list[Numbered] = []
         self._unmarked: set[int] = set()
+        self._on_their_way: frozenset[int] = frozenset()
         self._blocked: dict[str, int] = {}
         self._from_store = True
         self._anew = False
@@ -67,15 +68,24 @@ class Relay:
         """How many keys wait behind a row that was refused for good."""
         return len(self._blocked)
 
-    def offer(self, messages: Sequence[Numbered]) -> None:
-        """Rows of a transaction that has committed."""
-        if self._from_store or len(self._waiting) > WAITING_MAX:
+    def offer(self, messages: Sequence[Numbered], behind: Sequence[int] = ()) -> None:
+        """Rows of a transaction that has committed, and what was unsent of their keys by then.
+
+        Another process may have said that, and not got it out: it goes first, by us if need be.
+        """
+        if self._from_store or len(self._waiting) > WAITING_MAX or self._misses(behind):
             # They are in the database; memory is bounded, and order is the database's.
             self._from_store = True
         else:
             self._waiting.extend(messages)
         self._idle.clear()
         self._wake.set()
+
+    def _misses(self, numbers: Sequence[int]) -> bool:
+        if not numbers:
+            return False
+        ours = self._unmarked.union((seq for seq, _ in self._waiting), self._on_their_way)
+        return not ours.issuperset(numbers)
 
     def take_published(self) -> dict[tuple[str, str], int]:
         """(topic, type) → how many were acknowledged since this was last asked."""
@@ -152,12 +162,13 @@ class Relay:
         self._waiting.clear()
 
         def unsent() -> Plan[tuple[list[Numbered], bool]]:
-            blocked = yield Select(SQL["outbox.blocked"])
-            self._blocked = {str(row[1]): int(row[0] or 0) for row in blocked}
+            yield from self._note_blocked()
             last = yield Select(SQL["outbox.last"])
             self._last = int(last[0][0] or 0)
             limit = BATCH_MAX + len(self._unmarked)
             rows = yield Select(SQL["outbox.unsent"], (list(self._blocked), limit))
+            # Another process may have blocked a row meanwhile, which is not among these.
+            yield from self._note_blocked()
             fresh = [row for row in rows if row[0] not in self._unmarked][:BATCH_MAX]
             n = _within([int(size or 0) for _, size in fresh])
             numbers = [seq for seq, _ in fresh[:n]]
@@ -166,25 +177,32 @@ class Relay:
 
         fresh, whole = await self._store.run(unsent)
         failpoints.reached("relay_after_select")
-        sent_through = fresh[0][0] - 1 if fresh else self._last
-        self.acked_through = max(self.acked_through, sent_through)
+        through = [seq - 1 for seq, _ in (*fresh[:1], *self._waiting[:1])]
+        self.acked_through = max(self.acked_through, min(through, default=self._last))
         if whole:
-            self._waiting = [each for each in self._waiting if each[0] > self._last]
+            found = {seq for seq, _ in fresh}
+            self._waiting = [each for each in self._waiting if each[0] not in found]
         else:
             self._from_store = True
             self._waiting.clear()
         return fresh
 
+    def _note_blocked(self) -> Plan[None]:
+        blocked = yield Select(SQL["outbox.blocked"])
+        self._blocked = {str(row[1]): int(row[0] or 0) for row in blocked}
+
     async def _publish(self, batch: list[Numbered]) -> None:
+        numbers = [seq for seq, _ in batch]
+        self._on_their_way = frozenset(numbers)
         try:
             await self._publisher.publish([out for _, out in batch])
         except PublishRefused as refused:
             await self._block(batch[refused.index], refused.reason)
             raise
-        numbers = [seq for seq, _ in batch]
         failpoints.reached("relay_after_ack")
         self._unmarked.update(numbers)
-        self.acked_through = max(self.acked_through, numbers[-1])
+        through = [numbers[-1], *(seq - 1 for seq, _ in self._waiting[:1])]
+        self.acked_through = max(self.acked_through, min(through))
         self._acked(numbers)
         published = self._published
         for _, out in batch:

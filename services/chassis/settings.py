@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, SecretStr, ValidationError
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -35,6 +34,18 @@ ELSEWHERE = frozenset(
     }
 )
 
+
+def _place(given: object) -> object:
+    """A URL is a secret, because a password may stand in it."""
+    if isinstance(given, str) and given.startswith(("postgresql://", "postgres://")):
+        return SecretStr(given)
+    if isinstance(given, str) and "://" in given:
+        raise ValueError(given.partition(":")[0])
+    return Path(given) if isinstance(given, str) else given
+
+
+DatabasePlace = Annotated[Path | SecretStr, BeforeValidator(_place)]
+_A_DATABASE = "a path, or postgresql://user:password@host:port/database"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 _URL = r"^https?://[^\s/]+[^\s]*$"
 _A_URL: JsonDict = {"allowed": "a URL, http:// or https://"}
@@ -90,16 +101,12 @@ class Settings(BaseModel):
             },
         ),
     ]
-    kafka_plaintext_remote: Literal["refuse", "allow"] = Field(
-        "refuse",
-        description="whether a Kafka on another machine may be spoken to without encryption;"
-        " only inside a network that you trust",
-    )
     home: Path = Field(Path(".baton"), description="folder of all state")
-    database: Path = Field(
+    database: DatabasePlace = Field(
         default_factory=lambda known: known["home"] / "data" / f"{known['service']}.db",
-        description="SQLite file of this process, its own and no other's",
-        json_schema_extra={"default": "data/<service>.db in BATON_HOME"},
+        description="the SQLite file of this process, its own and no other's; or the PostgreSQL"
+        " database of this program, which any number of its processes share",
+        json_schema_extra={"default": "data/<service>.db in BATON_HOME", "allowed": _A_DATABASE},
     )
     bind: str = Field("127.0.0.1", description="address that both HTTP ports listen on")
     ops_port: Port = Field(0, description="port of health, metrics and version; 0 means none")
@@ -202,8 +209,6 @@ class Settings(BaseModel):
             problems.append(
                 Problem("BATON_FAILPOINT", "", "kills this process, so it asks for BATON_TEST=1")
             )
-        if far := remote_in_plaintext(environment):
-            problems.append(Problem("KAFKA_BOOTSTRAP_SERVERS", "", far))
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
@@ -249,26 +254,6 @@ class Settings(BaseModel):
             elif name in given:
                 shown = "" if _is_secret(field) else f"={given[name]}"
                 yield Problem(variables[name], shown, f"allowed is {_allowed(field)}")
-
-
-def remote_in_plaintext(environment: Mapping[str, str]) -> str:
-    """Why the Kafka that is named may not be spoken to, or nothing. No name is looked up."""
-    servers = environment.get("KAFKA_BOOTSTRAP_SERVERS", "").split(",")
-    hosts = (each.rpartition(":")[0] for each in servers)
-    far = next((host for host in hosts if host and not _is_loopback(host)), "")
-    if not far or environment.get("BATON_KAFKA_PLAINTEXT_REMOTE") == "allow":
-        return ""
-    return (
-        f"{far} is another machine, and Kafka is spoken to without encryption or passwords;"
-        " inside a network that you trust, set BATON_KAFKA_PLAINTEXT_REMOTE=allow"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _unknown(

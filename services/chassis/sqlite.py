@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import functools
-import hashlib
-import logging
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -27,18 +24,21 @@ import aiosqlite
 import orjson
 
 from services.chassis import failpoints
-from services.chassis.filesystem import network_filesystem
+from services.chassis.migrating import FILES, LEDGER, missing
 from services.chassis.store import (
     Conflict,
     Constraint,
+    Given,
     Param,
     Plan,
     Row,
     Select,
+    Statement,
     StoreError,
     Unavailable,
     Value,
     Write,
+    WrongDatabase,
 )
 
 T = TypeVar("T")
@@ -53,16 +53,10 @@ _NOT_THE_STORES = (
     UnicodeError,
 )
 _LOG_BYTES_MAX = 64 * 1024 * 1024
-_SOUND = (3, 51, 3)
-_log = logging.getLogger(__name__)
 
 
 class AlreadyRunning(StoreError):
     """Another process works on this database file."""
-
-
-class WrongDatabase(StoreError):
-    """The file is not what this program left: a migration changed, or a newer release wrote it."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -75,7 +69,7 @@ def _dialect(sql: str) -> tuple[str, str]:
 
 
 def _param(value: Param) -> Value:
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple, range, set, frozenset)):
         return orjson.dumps(list(value)).decode()
     return value  # type: ignore[return-value]
 
@@ -90,10 +84,8 @@ class SqliteStore:
     async def run(self, plan: Callable[[], Plan[T]]) -> T:
         return await _whole(self._writer, functools.partial(_drive, plan))
 
-    async def read(
-        self, sql: str, params: Mapping[str, Value] | Sequence[Value] = ()
-    ) -> list[dict[str, Value]]:
-        return await _whole(self._reader, functools.partial(_rows, sql, params))
+    async def read(self, asked: Statement | str, params: Given = ()) -> list[dict[str, Value]]:
+        return await _whole(self._reader, functools.partial(_rows, asked, params))
 
     async def log_bytes(self) -> int:
         """Size of the write-ahead log; above 64 MB it is checkpointed and cut first."""
@@ -110,10 +102,8 @@ class SqliteReader:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
-    async def read(
-        self, sql: str, params: Mapping[str, Value] | Sequence[Value] = ()
-    ) -> list[dict[str, Value]]:
-        return await _whole(self._connection, functools.partial(_rows, sql, params))
+    async def read(self, asked: Statement | str, params: Given = ()) -> list[dict[str, Value]]:
+        return await _whole(self._connection, functools.partial(_rows, asked, params))
 
 
 async def _whole(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -164,9 +154,11 @@ def _steps(plan: Plan[T], connection: sqlite3.Connection) -> T:
 
 def _perform(connection: sqlite3.Connection, ask: Select | Write) -> list[Row]:
     sql, of_one = _dialect(ask.statement.sql)
+    if not sql:
+        return []
     if isinstance(ask, Select):
         if of_one and len(ask.params) == 1 and len(ask.params[0]) == 1:  # type: ignore[arg-type]
-            return connection.execute(of_one, ask.params[0]).fetchall()  # type: ignore[arg-type]
+            return connection.execute(of_one, list(ask.params[0])).fetchall()  # type: ignore[arg-type]
         return connection.execute(sql, [_param(each) for each in ask.params]).fetchall()
     if not ask.rows:
         return []
@@ -177,8 +169,9 @@ def _perform(connection: sqlite3.Connection, ask: Select | Write) -> list[Row]:
 
 
 def _rows(
-    sql: str, params: Mapping[str, Value] | Sequence[Value], connection: sqlite3.Connection
+    asked: Statement | str, params: Given, connection: sqlite3.Connection
 ) -> list[dict[str, Value]]:
+    sql = asked if isinstance(asked, str) else asked.sql
     try:
         found = connection.execute(sql, params)
         names = [each[0] for each in found.description]
@@ -208,81 +201,29 @@ async def open_store(
 ) -> AsyncIterator[SqliteStore]:
     """Open, lock and migrate the file. `migrations`: owner → folder, besides the chassis's own.
 
-    Raises AlreadyRunning (naming the file and its lock), WrongDatabase, and Unavailable while the
-    disk is full or fails: then nothing is left open, and it may be tried again.
+    Raises AlreadyRunning (naming the file and its lock) and WrongDatabase.
     """
-    _refuse_network(path)
-    with contextlib.ExitStack() as held:
-        with _faults_named(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(path))
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            store = await _opened(path, migrations, durable=durable)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        writer = await aiosqlite.connect(path, isolation_level=None)
         try:
+            await _prepare(writer, durable=durable)
+            for owner, folder in {"chassis": _HERE / "migrations", **migrations}.items():
+                await _whole(writer, functools.partial(_migrate, owner, folder))
+            reader = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
+        except sqlite3.DatabaseError as error:
+            await writer.close()
+            raise WrongDatabase(f"{path} cannot be used: {error}") from error
+        except BaseException:
+            await writer.close()
+            raise
+        store = SqliteStore(writer, reader)
+        try:
+            await reader.execute("PRAGMA query_only = 1")
             yield store
         finally:
             await store.close()
-
-
-async def _opened(path: Path, migrations: Mapping[str, Path], *, durable: bool) -> SqliteStore:
-    writer = await aiosqlite.connect(path, isolation_level=None)
-    try:
-        await _prepare(writer, durable=durable)
-        for owner, folder in {"chassis": _HERE / "migrations", **migrations}.items():
-            await _whole(writer, functools.partial(_migrate, owner, folder))
-        reader = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
-        await reader.execute("PRAGMA query_only = 1")
-    except BaseException:
-        await writer.close()
-        raise
-    return SqliteStore(writer, reader)
-
-
-@contextlib.contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
-    """Whether it passes when the disk has room again, or needs somebody to change something."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        name = getattr(error, "sqlite_errorname", "")
-        said = f"{error} ({name})" if name else getattr(error, "strerror", "") or str(error)
-        if _passes(error):
-            raise Unavailable(
-                f"{path} cannot be written: {said}; df -h {path.parent} shows the room"
-            ) from error
-        raise WrongDatabase(f"{path} cannot be used: {said}") from error
-
-
-def _passes(error: Exception) -> bool:
-    """A full or failing disk and a lock of somebody else, whatever they kept SQLite from."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
-
-
-def _refuse_network(path: Path) -> None:
-    if kind := network_filesystem(path):
-        raise WrongDatabase(
-            f"{path} lies on a network file system ({kind}), where locks do not keep a second"
-            " machine out: set BATON_HOME or BATON_DATABASE to a disk of this machine"
-        )
-
-
-def warn_of_old_sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
-    """Said once a start; one writer a file, which alone checkpoints, is what we do about it."""
-    if version < _SOUND:
-        _log.warning(
-            "this Python's SQLite is old",
-            extra={
-                "reason": f"SQLite {_dotted(version)}: before {_dotted(_SOUND)} a rare race of two"
-                " checkpoints can corrupt a write-ahead log; use a Python that links a newer one"
-            },
-        )
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
 
 
 @asynccontextmanager
@@ -342,31 +283,12 @@ async def _prepare(writer: aiosqlite.Connection, *, durable: bool) -> None:
 
 
 def _migrate(owner: str, folder: Path, connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS migrations"
-        " (owner TEXT, name TEXT, sha256 TEXT NOT NULL, PRIMARY KEY (owner, name))"
-    )
+    connection.execute(LEDGER)
     found = connection.execute("SELECT name, sha256 FROM migrations WHERE owner = ?", (owner,))
-    applied = dict(found.fetchall())
-    files = sorted(folder.glob("[0-9]*.sql"))
-    for name in applied.keys() - {file.name for file in files}:
-        raise WrongDatabase(
-            f"this database has the migration {owner}/{name}, which this release does not know:"
-            " a newer release wrote it. Install that release, or restore a copy made before it."
-        )
-    for file in files:
-        text = file.read_text(encoding="utf-8")
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if applied.get(file.name, digest) != digest:
-            raise WrongDatabase(f"the migration {file} changed after it was applied here")
-        if file.name not in applied:
-            noted = ", ".join(f"'{each}'" for each in (owner, file.name, digest))
-            note = f"INSERT INTO migrations VALUES ({noted})"  # noqa: S608 - three names of ours
-            try:
-                connection.executescript(f"BEGIN IMMEDIATE;\n{text}\n{note};\nCOMMIT;")
-            except sqlite3.Error as error:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                if _passes(error):
-                    raise
-                raise WrongDatabase(f"the migration {file} cannot be applied: {error}") from error
+    for step in missing(owner, folder.glob(FILES), dict(found.fetchall())):
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{step.text}\n{step.note};\nCOMMIT;")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise WrongDatabase(f"the migration {step.file} cannot be applied: {error}") from error

@@ -8,11 +8,13 @@ What a plan may be asked to do twice it must be able to do twice: it is made ane
 StoreError
 ├── Conflict        a guarded write hit fewer rows than it must: somebody else moved first
 ├── Constraint      the data broke a rule of the schema: the batch is replayed one by one
-└── Unavailable     busy, disk full, not writable, connection lost: nobody's fault, try again
+├── Unavailable     busy, disk full, not writable, connection lost: nobody's fault, try again
+└── WrongDatabase   a person has to look: it is not this program's, or not this release's
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 Value: TypeAlias = "str | int | float | bytes | None"
 Row: TypeAlias = tuple[Value, ...]
+Given: TypeAlias = "Mapping[str, Value] | Sequence[Value]"
 Param: TypeAlias = "Value | Sequence[Value] | Sequence[Sequence[Value]]"
 T = TypeVar("T")
 
@@ -40,12 +43,21 @@ class Unavailable(StoreError):
     """The database did not answer or could not write."""
 
 
+class WrongDatabase(StoreError):
+    """Not what this program left: a migration changed, a newer release or another program wrote."""
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL by name. `IN :keys` and `:list` take one sequence; `:pairs` a sequence of tuples."""
+    """SQL by name. `IN :keys` and `:list` take one sequence; `:pairs` a sequence of tuples.
+
+    `postgres` is the same where PostgreSQL, with its many writers, needs another text. What has
+    no text for a database need not be asked there, and is answered with no rows.
+    """
 
     name: str
     sql: str
+    postgres: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +78,39 @@ class Write:
 Plan: TypeAlias = Generator["Select | Write", "list[Row]", T]
 
 
-class Store(Protocol):
-    """One database of one process; the only truth of what it did."""
+class Readable(Protocol):
+    async def read(self, asked: Statement | str, params: Given = ()) -> list[dict[str, Value]]:
+        """Rows by column name, on a read-only connection, in a transaction of its own."""
+
+
+class Store(Readable, Protocol):
+    """The database of one program; the only truth of what it did."""
 
     async def run(self, plan: Callable[[], Plan[T]]) -> T:
         """Everything the plan does in one durable transaction, or nothing and StoreError."""
 
-    async def read(
-        self, sql: str, params: Mapping[str, Value] | Sequence[Value] = ()
-    ) -> list[dict[str, Value]]:
-        """Rows by column name, on a read-only connection, in a transaction of its own."""
+    async def log_bytes(self) -> int:
+        """Size of the write-ahead log where it is this process's to keep small, else 0."""
 
     async def close(self) -> None: ...
 
 
 def statements(path: Path) -> dict[str, Statement]:
-    """The named statements of a `.sql` file: each begins with a line `-- name: <name>`."""
+    """The named statements of a `.sql` file: each begins with a line `-- name: <name>`.
+
+    After a line `-- on postgres` stands its text for PostgreSQL.
+    """
     found: dict[str, Statement] = {}
-    name, lines = "", list[str]()
-    for line in [*path.read_text(encoding="utf-8").splitlines(), "-- name: "]:
-        if line.startswith("-- name:"):
-            if name:
-                sql = "\n".join(each for each in lines if not each.lstrip().startswith("--"))
-                if name in found:
-                    raise ValueError(f"{path}: the statement {name} stands there twice")
-                found[name] = Statement(name, sql.strip().rstrip(";"))
-            name, lines = line.partition(":")[2].strip(), []
-        else:
-            lines.append(line)
+    for part in re.split(r"^-- name:", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        name, _, text = part.partition("\n")
+        name = name.strip()
+        if name in found:
+            raise ValueError(f"{path}: the statement {name} stands there twice")
+        sql, other, postgres = text.partition("-- on postgres\n")
+        found[name] = Statement(name, _plain(sql), _plain(postgres) if other else None)
     return found
+
+
+def _plain(text: str) -> str:
+    lines = [each for each in text.splitlines() if not each.lstrip().startswith("--")]
+    return "\n".join(lines).strip().rstrip(";")

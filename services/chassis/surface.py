@@ -29,8 +29,7 @@ from services.chassis.positions import Positions
 from services.chassis.reading import Reading
 from services.chassis.relay import Relay
 from services.chassis.settings import Settings
-from services.chassis.sqlite import SqliteStore
-from services.chassis.store import StoreError, statements
+from services.chassis.store import Store, StoreError, statements
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
 REASONS = (
@@ -90,7 +89,7 @@ class Watched(NamedTuple):
     relay: Relay
     intake: Gauged
     positions: Positions
-    store: SqliteStore
+    store: Store
 
 
 class Surface:
@@ -211,17 +210,17 @@ class Surface:
         for topic, behind in (await reading.lag()).items():
             metrics.lag(topic, behind.messages, behind.seconds)
 
-    async def _measure_store(self, blocked: int, store: SqliteStore) -> None:
+    async def _measure_store(self, blocked: int, store: Store) -> None:
         """On the connection for reading: the writer waits for nobody's metrics."""
         metrics = self.metrics
-        (outbox,) = await store.read(SQL["outbox.backlog"].sql)
+        (outbox,) = await store.read(SQL["outbox.backlog"])
         pending = int(outbox["pending"] or 0)
         made_us = int(outbox["oldest_us"] or 0)
         age_us = self._clock.now_us() - made_us if pending else 0
         metrics.outbox(pending, age_us / 1_000_000, blocked)
-        dead = await store.read(SQL["dead.pending"].sql)
+        dead = await store.read(SQL["dead.pending"])
         metrics.dead_letters_pending({str(row["topic"]): int(row["n"] or 0) for row in dead})
-        (parked,) = await store.read(SQL["parked.count"].sql)
+        (parked,) = await store.read(SQL["parked.count"])
         metrics.parked_keys(int(parked["n"] or 0))
         metrics.store_log(await store.log_bytes())
 

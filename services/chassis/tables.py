@@ -2,6 +2,7 @@
 
 A row is replaced, never mutated. Every table has a `version`: a row that was loaded is updated
 only at the version it was loaded with, so a lost update is a conflict and never a surprise.
+Where there are many writers a row is locked as it is loaded, in the order of keys.
 """
 
 from __future__ import annotations
@@ -40,15 +41,13 @@ class Table:
         marks = ", ".join("?" for _ in columns)
         sets = ", ".join(f"{column} = ?" for column in columns)
         names = ", ".join(columns)
+        load = f"SELECT {names}, version FROM {self.name} WHERE {self.key} IN :keys"  # noqa: S608
         put = object.__setattr__
         put(self, "columns", columns)
         put(
             self,
             "select",
-            Statement(
-                f"{self.name}.load",
-                f"SELECT {names}, version FROM {self.name} WHERE {self.key} IN :keys",  # noqa: S608
-            ),
+            Statement(f"{self.name}.load", load, f"{load} ORDER BY {self.key} FOR UPDATE"),
         )
         put(
             self,

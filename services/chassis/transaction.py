@@ -110,12 +110,12 @@ class Transaction(Generic[S]):
         failpoints.reached("after_begin")
         yield Write(
             SQL["offsets.advance"],
-            [(new, *place, believed) for place, (believed, new) in batch.advances.items()],
+            [(new, *place, believed) for place, (believed, new) in sorted(batch.advances.items())],
             expect=len(batch.advances),
         )
         failpoints.reached("after_offset_cas")
         if batch.sent:
-            yield Write(SQL["outbox.sent"], [(batch.now_us, seq) for seq in batch.sent])
+            yield Write(SQL["outbox.sent"], [(batch.now_us, seq) for seq in sorted(batch.sent)])
         items, others = key_verbs.told_apart(batch.items, self._setting.service)
         for each in others:
             self._count(each, "ignored")
@@ -194,11 +194,10 @@ class Transaction(Generic[S]):
             yield from self._find([name for (name,) in missing])
 
     def _find(self, names: Sequence[str]) -> Plan[None]:
+        yield Select(SQL["keys.lock"], (names,))
         rows = yield Select(SQL["keys.find"], (names,))
-        for name, number, parked in rows:
-            self._ids[str(name)] = int(number or 0)
-            if parked is not None:
-                self._parked.add(int(parked))
+        self._ids.update((str(name), int(number or 0)) for name, number, _ in rows)
+        self._parked.update(int(parked) for *_, parked in rows if parked is not None)
 
     def _fold(self, state: S, item: Item) -> Plan[None]:
         key, now_us = self._ids[item.key], self._batch.now_us
@@ -370,6 +369,7 @@ class Transaction(Generic[S]):
         if held:
             yield Write(SQL["timers.hold"], [(self._batch.now_us, key) for key in held])
         self._applied.out = yield from self._outbox.write()
+        self._applied.behind = self._outbox.behind
 
     def _write_timers(self) -> Plan[None]:
         gone = [place for place, row in self._timers.items() if row is None]

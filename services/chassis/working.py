@@ -66,16 +66,19 @@ class Working:
             loads = handler.loads
             if loads.table is not None and loads.by is not None:
                 first.setdefault(loads.table, set()).update(_keys(loads.by, subject))
-        for table, keys in first.items():
-            yield from self._sheets[table].fetch(keys)
+        yield from self._fetch(first)
         then: dict[type, set[str]] = {}
         for handler, subject in wanted:
             loads = handler.loads
             if loads.then is not None and loads.whose is not None and loads.by is not None:
                 rows = self._pick(loads.table, _keys(loads.by, subject))
                 then.setdefault(loads.then, set()).update(_keys(loads.whose, subject, rows))
-        for table, keys in then.items():
-            yield from self._sheets[table].fetch(keys)
+        yield from self._fetch(then)
+
+    def _fetch(self, wanted: Mapping[type, set[str]]) -> Plan[None]:
+        """Tables in their own order, whatever is asked for first: nobody locks crosswise."""
+        for table, sheet in self._sheets.items():
+            yield from sheet.fetch(wanted.get(table, ()))
 
     def rows_of(self, loads: Loads, subject: object) -> Plan[tuple[Rows, ...]]:
         """What the handler is given; fetches what an earlier message of the batch made needed."""

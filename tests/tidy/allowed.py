@@ -41,14 +41,8 @@ EXCEPTIONS: dict[Place, str] = {
     ("nesting", "services/chassis/bus_admin.py", "Tail.records"): (
         "a generator that yields inside the loop over partitions of a poll"
     ),
-    ("nesting", "services/chassis/store.py", "statements"): (
-        "one pass over the lines of a file, read top to bottom"
-    ),
     ("nesting", "orchestrator/operate/reading.py", "Reading.page"): (
         "one pass over rows with its filters, read top to bottom"
-    ),
-    ("nesting", "services/chassis/sqlite.py", "_migrate"): (
-        "one transaction a file, rolled back where it fails, in the order of the files"
     ),
     ("module_docstring", "services/chassis/bus.py", "module"): (
         "what no user of the bus may forget of the client behind it"
@@ -77,9 +71,6 @@ EXCEPTIONS: dict[Place, str] = {
     ("dead_modules", "deploy/local/lock_jars.py", "deploy.local.lock_jars"): (
         "run by hand when Kafka's version changes"
     ),
-    ("dead_modules", "deploy/local/lone_broker.py", "deploy.local.lone_broker"): (
-        "the broker of test runs and benchmarks"
-    ),
     ("dead_modules", "deploy/local/sandboxes/carrier.py", "deploy.local.sandboxes.carrier"): (
         "started by the supervisor, which puts the name together"
     ),
@@ -91,18 +82,6 @@ EXCEPTIONS: dict[Place, str] = {
     ),
     ("dead_names", "deploy/local/broker_probe.py", "until_answered"): (
         "waits for the container that tests may use as their Kafka"
-    ),
-    ("dead_modules", "deploy/verify/topics.py", "deploy.verify.topics"): (
-        "used by the command line in the next change"
-    ),
-    ("dead_names", "deploy/verify/evidence.py", "tables_of"): (
-        "used by the command line in the next change"
-    ),
-    ("dead_names", "deploy/verify/topics.py", "log_ends"): (
-        "used by the command line in the next change"
-    ),
-    ("dead_names", "deploy/verify/topics.py", "read_logs"): (
-        "used by the command line in the next change"
     ),
     ("dead_names", "schemas/releases.py", "schemas_by_fingerprint"): (
         "for readers of topics that hold records of an earlier release"

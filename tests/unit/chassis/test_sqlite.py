@@ -13,8 +13,15 @@ from pathlib import Path
 import pytest
 
 from services.chassis import sqlite
-from services.chassis.sqlite import AlreadyRunning, WrongDatabase, open_reader, open_store
-from services.chassis.store import Conflict, Constraint, Plan, Select, Statement, Unavailable, Write
+from services.chassis.sqlite import AlreadyRunning, open_reader, open_store
+from services.chassis.store import (
+    Plan,
+    Select,
+    Statement,
+    Unavailable,
+    Write,
+    WrongDatabase,
+)
 
 PUT = Statement("put", "INSERT INTO t (name) VALUES (?)")
 MOVE = Statement("move", "UPDATE t SET name = ? WHERE name = ?")
@@ -61,48 +68,6 @@ async def test_a_second_process_on_a_file_is_refused_with_what_to_do(
         assert await reader.read("SELECT name FROM t") == await store.read("SELECT name FROM t")
 
 
-async def test_a_disk_of_several_machines_is_refused(
-    tmp_path: Path, migrations: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its locks would not keep the other machine out; nothing is made there."""
-    monkeypatch.setattr(sqlite, "network_filesystem", lambda _path: "nfs4")
-    path = tmp_path / "shared" / "a.db"
-    with pytest.raises(WrongDatabase) as refused:
-        async with open_store(path, migrations):
-            pass
-    assert str(refused.value) == (
-        f"{path} lies on a network file system (nfs4), where locks do not keep a second machine"
-        " out: set BATON_HOME or BATON_DATABASE to a disk of this machine"
-    )
-    assert not path.parent.exists()
-
-
-def test_an_old_sqlite_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """With what it may do and what to do about it; one that is mended is not."""
-    for version in ((3, 51, 3), (4, 0, 0), (3, 51, 2)):
-        sqlite.warn_of_old_sqlite(version)
-    (reason,) = (vars(each)["reason"] for each in caplog.records)
-    assert reason == (
-        "SQLite 3.51.2: before 3.51.3 a rare race of two checkpoints can corrupt a write-ahead log;"
-        " use a Python that links a newer one"
-    )
-
-
-async def test_what_is_in_the_way_of_a_database_is_named(
-    tmp_path: Path, migrations: dict[str, Path]
-) -> None:
-    """A folder where the file should be, or a file where the folder should be: no traceback."""
-    (tmp_path / "folder.db").mkdir()
-    (tmp_path / "file").touch()
-    for path, said in (
-        (tmp_path / "folder.db", "Is a directory"),
-        (tmp_path / "file" / "a.db", "File exists"),
-    ):
-        with pytest.raises(WrongDatabase, match=f"^{path} cannot be used: {said}$"):
-            async with open_store(path, migrations):
-                pass
-
-
 async def test_what_is_committed_survives_the_loss_of_power(
     tmp_path: Path, migrations: dict[str, Path]
 ) -> None:
@@ -118,60 +83,22 @@ async def test_what_is_committed_survives_the_loss_of_power(
         assert await store.run(pragmas) == ["wal", 2]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "fault"),
-    [
-        ("conflict", Conflict),
-        ("rule", Constraint),
-        ("twice", Constraint),
-        ("number", Constraint),
-        ("type", Constraint),
-        ("text", Constraint),
-        ("table", Unavailable),
-        ("raise", ZeroDivisionError),
-        ("exit", KeyboardInterrupt),
-    ],
-)
-async def test_whatever_fails_leaves_nothing_and_the_next_transaction_works(
-    wrong: str, fault: type[BaseException], tmp_path: Path, migrations: dict[str, Path]
+def test_a_process_told_to_end_leaves_nothing_open(
+    tmp_path: Path, migrations: dict[str, Path]
 ) -> None:
-    """A plan that fails in its middle is rolled back, and its fault has its own name."""
-
-    asks: dict[str, Select | Write] = {
-        "conflict": Write(MOVE, [("x", "nobody")], expect=1),
-        "rule": Write(PUT, [("no",)]),
-        "twice": Write(PUT, [("first",)]),
-        "number": Write(PUT, [(1 << 64,)]),
-        "type": Write(PUT, [(object(),)]),  # type: ignore[list-item]
-        "text": Write(PUT, [("\ud800",)]),
-        "table": Select(Statement("none", "SELECT * FROM nowhere")),
-    }
+    """Even what is no exception of a program rolls the transaction back."""
 
     def plan() -> Plan[None]:
         yield Write(PUT, [("first",)])
-        if wrong not in asks:
-            raise fault
-        yield asks[wrong]
+        raise KeyboardInterrupt
 
-    async with open_store(tmp_path / "a.db", migrations) as store:
-        if wrong == "exit":
-            connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
-            with closing(connection), pytest.raises(fault):
-                sqlite._drive(plan, connection)
-            assert not connection_in_transaction(connection)
-        else:
-            with pytest.raises(fault):
-                await store.run(plan)
-        assert await store.run(names) == []
-        await store.run(put("next"))
-        assert await store.run(names) == ["next"]
-
-
-def connection_in_transaction(connection: sqlite3.Connection) -> bool:
-    try:
-        return connection.in_transaction
-    except sqlite3.ProgrammingError:
-        return False
+    connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    with closing(connection):
+        sqlite._migrate("shop", migrations["shop"], connection)
+        with pytest.raises(KeyboardInterrupt):
+            sqlite._drive(plan, connection)
+        assert not connection.in_transaction
+        assert sqlite._drive(names, connection) == []
 
 
 @pytest.mark.parametrize("cancels", [1, 3])
@@ -198,49 +125,6 @@ async def test_cancelling_a_caller_leaves_no_open_transaction(
             await task
         await store.run(put("next"))
         assert await store.run(names) == ["next", "slow", "whole"]
-
-
-async def test_a_migration_that_changed_is_refused(
-    tmp_path: Path, migrations: dict[str, Path]
-) -> None:
-    """What was applied here is not what this release has: the file is named."""
-    path, file = tmp_path / "a.db", migrations["shop"] / "0001_initial.sql"
-    async with open_store(path, migrations):
-        pass
-    file.write_text(TABLE + "-- changed\n")
-    said = re.escape(f"the migration {file} changed after it was applied here")
-    with pytest.raises(WrongDatabase, match=said):
-        async with open_store(path, migrations):
-            pass
-
-
-async def test_a_migration_of_a_newer_release_is_refused(
-    tmp_path: Path, migrations: dict[str, Path]
-) -> None:
-    """A database that a later release moved on is not worked on by this one."""
-    path, later = tmp_path / "a.db", migrations["shop"] / "0002_later.sql"
-    later.write_text("ALTER TABLE t ADD COLUMN later TEXT;\n")
-    async with open_store(path, migrations):
-        pass
-    later.unlink()
-    with pytest.raises(WrongDatabase, match=r"shop/0002_later\.sql, which this release does not"):
-        async with open_store(path, migrations):
-            pass
-
-
-@pytest.mark.parametrize("broken", ["CREATE TABLE u (a);\nCREATE TABLE t (a);\n", "nonsense;\n"])
-async def test_a_migration_that_fails_is_not_half_applied(
-    broken: str, tmp_path: Path, migrations: dict[str, Path]
-) -> None:
-    """It leaves neither tables nor a line saying it was applied; mended, it applies."""
-    path, second = tmp_path / "a.db", migrations["shop"] / "0002_second.sql"
-    second.write_text(broken)
-    with pytest.raises(WrongDatabase, match=r"0002_second\.sql"):
-        async with open_store(path, migrations):
-            pass
-    second.write_text("CREATE TABLE u (a);\n")
-    async with open_store(path, migrations) as store:
-        assert await store.read("SELECT * FROM u") == []
 
 
 def test_a_migration_is_written_down_in_the_transaction_that_applies_it(
@@ -288,14 +172,6 @@ async def test_a_database_that_is_not_there_yet_cannot_be_read(tmp_path: Path) -
         async with open_reader(tmp_path / "none.db"):
             pass
     assert not (tmp_path / "none.db").exists()
-
-
-async def test_reads_cannot_write(tmp_path: Path, migrations: dict[str, Path]) -> None:
-    """The read side refuses any statement that changes something."""
-    async with open_store(tmp_path / "a.db", migrations) as store:
-        with pytest.raises(Unavailable, match="readonly"):
-            await store.read("INSERT INTO t VALUES ('x')")
-        assert await store.run(names) == []
 
 
 @pytest.mark.parametrize("wanted", [[], ["a"], ["b"], ["a", "c"], ["x"], ["a", "a"]])

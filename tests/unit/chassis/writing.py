@@ -49,7 +49,8 @@ class Desk:
         self.marks: list[int] = []
         self.reloads = 0
 
-    def offer(self, messages: Sequence[tuple[int, Outgoing]]) -> None:
+    def offer(self, messages: Sequence[tuple[int, Outgoing]], behind: Sequence[int] = ()) -> None:
+        assert not behind, "SQLite has one writer"
         self.offered += messages
 
     def marked(self, numbers: Sequence[int]) -> None:
