@@ -22,6 +22,7 @@ from services.chassis.settings import Settings
 from services.chassis.store import Store, StoreError
 
 _COMMIT_S = 0.25
+_PASS_EVERY = 20  # commits
 _SWEEP_S = 60.0
 _BREATH_S = 0.02
 _log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 class Commits(Protocol):
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+    async def read_through(self, place: TopicPartition) -> int: ...
 
 
 class Housekeeping:
@@ -45,24 +47,53 @@ class Housekeeping:
         self._store, self._reader, self._positions = store, reader, positions
         self._relay, self._settings, self._clock = relay, settings, clock
         self._trim_log = trim_log
+        self._told: dict[TopicPartition, int] = {}  # what Kafka knows of this generation
+        self._generation = -1
         self.rules: tuple[Rule, ...] = rules()
 
     async def commit_often(self) -> None:
         while True:
-            await asyncio.sleep(_COMMIT_S)
-            await self.commit()
+            for _ in range(_PASS_EVERY):
+                await asyncio.sleep(_COMMIT_S)
+                await self.commit()
+            await self.pass_markers()
 
     async def commit(self) -> None:
         """Tells Kafka how far this group is, once what it led to is published."""
         generation = self._positions.generation
         offsets = self._positions.committable(self._relay.acked_through)
-        if not offsets:
+        if offsets and not await self._tell(offsets, generation):
+            self._positions.unheard(offsets, generation)
+
+    async def pass_markers(self) -> None:
+        """A log may end in a marker that is no record: nobody shall wait until it is read.
+
+        Only behind what is told: what that led to is published then.
+        """
+        positions, generation = self._positions, self._positions.generation
+        passed: dict[TopicPartition, int] = {}
+        try:
+            for place, at in list(positions.all.items()):
+                through = await self._reader.read_through(place)
+                if at <= self._told.get(place, -1) < through and not positions.waits(place):
+                    passed[place] = through
+        except BusError as error:
+            _log.debug("where reading stands is unknown", extra={"reason": str(error)})
             return
+        if passed and generation == self._generation == positions.generation:
+            await self._tell(passed, generation)
+
+    async def _tell(self, offsets: Mapping[TopicPartition, int], generation: int) -> bool:
         try:
             await self._reader.commit(offsets)
         except BusError as error:
-            self._positions.unheard(offsets, generation)
             _log.debug("offsets were not told to Kafka", extra={"reason": str(error)})
+            return False
+        if generation != self._generation:
+            self._told.clear()
+            self._generation = generation
+        self._told.update(offsets)
+        return True
 
     async def sweep_often(self) -> None:
         while True:
