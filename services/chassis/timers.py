@@ -79,17 +79,18 @@ class Timers:
     async def run(self, every_s: float) -> None:
         while True:
             await asyncio.sleep(every_s)
-            try:
-                await self.tick()
-            except (BusError, StoreError) as error:
-                # Nothing was heard, so nothing may fire; all that is overdue is granted anew.
-                self._ears.clear()
-                self._ends.clear()
-                _log.warning(
-                    "timers wait: the logs' ends are unknown", extra={"reason": str(error)}
-                )
+            await self.tick()
 
     async def tick(self) -> None:
+        try:
+            await self._look()
+        except (BusError, StoreError) as error:
+            # Nothing was heard, so nothing may fire; all that is overdue is granted anew.
+            self._ears.clear()
+            self._ends.clear()
+            _log.warning("timers wait: the logs' ends are unknown", extra={"reason": str(error)})
+
+    async def _look(self) -> None:
         if self._positions.distrusted:
             return
         now_us = self._clock.now_us()

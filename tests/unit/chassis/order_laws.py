@@ -5,16 +5,30 @@ Told by the outside's own books, the shelves and the topics; of the engine only 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Protocol
 
-from order_world import ORDERS, STOCKED, World, journal
-from outside import Deal
+from company import Member
+from order_world import ORDERS, STOCKED, journal
+from outside import Deal, Outside
 
 from schemas.orchestrator import OrderCancellationRefused, OrderCancelled, OrderFulfilled
 from schemas.orders import OrderCancellationRequested
 
 OUTCOMES = "orders.order.outcomes.v1"
 TERMINAL = {"completed", "compensated"}
+
+
+class World(Protocol):
+    """A company that can be looked into."""
+
+    outside: Outside
+
+    @property
+    def members(self) -> Mapping[str, Member[object]]: ...
+    def rows(self, name: str, sql: str) -> list[tuple[object, ...]]: ...
+    def bodies(self, topic: str) -> list[object]: ...
 
 
 def outcomes(world: World) -> list[object]:

@@ -106,11 +106,7 @@ class Watch:
         found = list[int]()
         for _ in range(times):
             before = len(self.fired)
-            try:
-                await self.timers.tick()
-            except BrokerSilent:
-                self.timers._ears.clear()
-                self.timers._ends.clear()
+            await self.timers.tick()
             found += [
                 each.partition
                 for each in self.fired[before:]
