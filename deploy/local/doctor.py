@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from time import time
 from typing import Final
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from services.chassis.bus import BusError
 from services.chassis.bus_admin import TopicSpec, describe_topics, probe
@@ -33,6 +36,7 @@ from .supervisor import is_running
 PYTHON_LEAST: Final = (3, 11)
 ROOM_WANTED: Final = 1_000_000_000
 JAVA_WITHIN_S: Final = 30
+ANSWER_WITHIN_S: Final = 5
 CLOCK_LEAST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCK_LEEWAY_S: Final = 60
 
@@ -181,7 +185,9 @@ def stack(state: StackState | None, topics: Sequence[TopicSpec]) -> Iterator[Che
     if bootstrap:
         yield from asyncio.run(_kafka(bootstrap, topics))
     for process in state.processes if state else ():
-        yield _process(str(process["name"]), process["ready"], process["restarts"])
+        name = str(process["name"])
+        yield _process(name, process["ready"], process["restarts"])
+        yield from _reasons(name, state.addresses if state else {}, ready=bool(process["ready"]))
 
 
 async def _kafka(bootstrap: str, topics: Sequence[TopicSpec]) -> list[Check]:
@@ -211,6 +217,24 @@ def _process(name: str, ready: object, restarts: object) -> Check:
     if restarts:
         return Check(name, Finding.NOTE, f"ready, after {restarts} restarts", f"baton logs {name}")
     return Check(name, Finding.WELL, "ready")
+
+
+def _reasons(name: str, addresses: Mapping[str, str], *, ready: bool) -> Iterator[Check]:
+    """What a process that runs says of itself while it is not ready; each names what mends it."""
+    metrics = addresses.get(f"{name} metrics", "")
+    if ready or not metrics:
+        return
+    try:
+        with urlopen(metrics.removesuffix("/metrics") + "/readyz", timeout=ANSWER_WITHIN_S):  # noqa: S310
+            return
+    except HTTPError as answer:
+        checks = json.loads(answer.read())["checks"]
+    except OSError:
+        return  # it does not run, and that is said already
+    for check in checks:
+        if not check["ok"]:
+            detail = str(check["reason"])
+            yield Check(f"{name} {check['name']}", Finding.ILL, detail, f"baton logs {name}")
 
 
 def _existing(path: Path) -> Path:

@@ -83,14 +83,17 @@ def accept(
     context: typer.Context,
     *,
     topic: Topic,
-    partition: Annotated[int, typer.Option("--partition", min=0, help="Its number.")],
+    partition: Partition = -1,
     reason: Reason,
+    all_readers: Annotated[
+        bool, typer.Option("--all-readers", help="Also those inside: the topic was made anew.")
+    ] = False,
 ) -> None:
     """Let readers of a log whose records are gone read on, from where it begins now.
 
-    Only readers whose position is outside the log are moved. They are stopped for a moment.
+    Only those are moved whose position is outside the log. They are stopped for a moment.
     """
     from orchestrator.operate import repair_work  # noqa: PLC0415
 
     with told(context.obj):
-        repair_work.accept(context.obj, topic, partition, reason)
+        repair_work.accept(context.obj, topic, partition, reason, everybody=all_readers)

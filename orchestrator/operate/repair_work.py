@@ -35,6 +35,7 @@ from services.chassis.sqlite import open_reader
 from services.chassis.store import Plan
 
 REPUBLISH_COLUMNS = ("service", "topic", "rows")
+Log = Mapping[int, tuple[int, int]]  # of each partition: where it begins and ends
 ACCEPT_COLUMNS = ("service", "topic", "partition", "stood_at", "reads_on_at")
 
 
@@ -64,7 +65,7 @@ def republish(
             continue
         found = asyncio.run(_counted(home, service, which))
         if found and not dry_run:
-            with stopped(home, service):
+            with stopped(output, home, service):
                 found = asyncio.run(_say_again(home, service, which, by))
         rows += [
             {"service": service, "topic": topic, "rows": n} for topic, n in sorted(found.items())
@@ -75,24 +76,28 @@ def republish(
     output.say(f"{total} messages {said}")
 
 
-def accept(output: Output, topic: str, partition: int, reason: str) -> None:
+def accept(output: Output, topic: str, partition: int, reason: str, *, everybody: bool) -> None:
+    """`partition` -1 is each. Only readers outside the log are moved, or whoever has read any."""
     home, by = home_of_this_shell(), author(reason)
-    place = TopicPartition(topic, partition)
-    rows = []
-    start, end = asyncio.run(_log_of(output, home, place))
-    for service in known_topic(topic).readers:
+    readers = known_topic(topic).readers
+    log = asyncio.run(_log_of(output, home, topic, partition))
+    rows: list[dict[str, object]] = []
+    for service in readers:
         if not home.database(service).exists():
             continue
-        at = asyncio.run(_position(home, service, place))
-        if at is None or start <= at <= end:
+        outside = asyncio.run(_outside(home, service, topic, log, everybody=everybody))
+        if not outside:
             continue
-        with stopped(home, service):
-            asyncio.run(_accept(home, service, place, start, by))
-        rows.append({"service": service, "topic": topic, "partition": partition,
-                     "stood_at": at, "reads_on_at": start})  # fmt: skip
+        with stopped(output, home, service):
+            asyncio.run(_accept(home, service, outside, log, by))
+        rows += [
+            {"service": service, **place._asdict(), "stood_at": at,
+             "reads_on_at": log[place.partition][0]}
+            for place, at in outside.items()
+        ]  # fmt: skip
     output.rows(ACCEPT_COLUMNS, rows)
     if not rows:
-        output.say(f"nobody stands outside {topic}[{partition}] ({start}..{end}); nothing is moved")
+        output.say(f"nobody stands outside the log of {topic}; nothing is moved")
 
 
 async def _counted(home: Home, service: str, which: Chosen) -> Counter[str]:
@@ -126,35 +131,42 @@ async def _say_again(home: Home, service: str, which: Chosen, author: Author) ->
     return found
 
 
-async def _position(home: Home, service: str, place: TopicPartition) -> int | None:
+async def _outside(
+    home: Home, service: str, topic: str, log: Log, *, everybody: bool
+) -> dict[TopicPartition, int]:
+    """Where the service stands in those partitions that it is to read anew."""
     async with open_reader(home.database(service)) as reader:
         rows = await reader.read(SQL["offsets.all"].sql)
-    at = {(str(r["topic"]), int(r["partition"] or 0)): int(r["next"] or 0) for r in rows}
-    return at.get(place)
+    found: dict[TopicPartition, int] = {}
+    for row in rows:
+        place = TopicPartition(str(row["topic"]), int(row["partition"] or 0))
+        at = int(row["next"] or 0)
+        if place.topic == topic and place.partition in log:
+            start, end = log[place.partition]
+            stays = at == start if everybody else start <= at <= end
+            found.update({} if stays else {place: at})
+    return found
 
 
 async def _accept(
-    home: Home, service: str, place: TopicPartition, start: int, author: Author
+    home: Home, service: str, outside: Mapping[TopicPartition, int], log: Log, by: Author
 ) -> None:
-    at = await _position(home, service, place)
-    assert at is not None
-
     def move() -> Plan[None]:
-        yield from repair.accept(place, at, start)
-        detail = f"{place.topic}[{place.partition}]: {at} to {start}"
-        yield from repair.record("accept", detail, author)
+        for place, at in outside.items():
+            start, _ = log[place.partition]
+            yield from repair.accept(place, at, start)
+            detail = f"{place.topic}[{place.partition}]: {at} to {start}"
+            yield from repair.record("accept", detail, by)
 
     async with store_of(home, service) as store:
         await store.run(move)
 
 
-async def _log_of(output: Output, home: Home, place: TopicPartition) -> tuple[int, int]:
+async def _log_of(output: Output, home: Home, topic: str, partition: int) -> Log:
     async with kafka_for(output, home) as bootstrap:
-        found = await log_bounds(bootstrap, place.topic)
-    if place.partition not in found:
+        found = await log_bounds(bootstrap, topic)
+    if partition >= 0 and partition not in found:
         raise VerbFault(
-            f"{place.topic} has no partition {place.partition}",
-            mend="baton topics check",
-            code=Exit.NOT_FOUND,
+            f"{topic} has no partition {partition}", mend="baton topics check", code=Exit.NOT_FOUND
         )
-    return found[place.partition]
+    return {part: log for part, log in found.items() if partition in (-1, part)}

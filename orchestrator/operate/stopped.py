@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from deploy.local.control import Request, ask_supervisor
+from deploy.local.faults import ProcessFailed
 from deploy.local.home import Home
 from deploy.local.running import Telling, running_stack
 from deploy.local.stack import KAFKA, OURS
@@ -55,7 +56,7 @@ async def store_of(home: Home, service: str) -> AsyncIterator[SqliteStore]:
 
 
 @contextmanager
-def stopped(home: Home, service: str) -> Iterator[None]:
+def stopped(output: Output, home: Home, service: str) -> Iterator[None]:
     """A running stack's process is stopped and started again; elsewhere the file's lock tells."""
     if not is_running(home):
         yield
@@ -64,7 +65,10 @@ def stopped(home: Home, service: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ask_supervisor(home, Request("start", service))
+        try:
+            ask_supervisor(home, Request("start", service))
+        except ProcessFailed:
+            output.say(f"{service} is not ready yet; baton doctor says why")
 
 
 def home_of_this_shell() -> Home:

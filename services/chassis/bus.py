@@ -75,9 +75,9 @@ class OffsetOutside(PartitionStopped):
             tp,
             stored,
             f"the stored position is outside the log ({log_start}..{log_end}), whose records are"
-            " gone or whose topic was made anew. Say again what our services had said:"
-            f" baton outbox republish {place} --reason WHY; then read on:"
-            f" baton offsets accept {place} --reason WHY   (deploy/RUNBOOK.md)",
+            " gone or whose topic was made anew. Let its readers read on:"
+            f" baton offsets accept {place} --reason WHY; then say again what our services had"
+            f" said: baton outbox republish {place} --reason WHY   (deploy/RUNBOOK.md)",
         )
 
 

@@ -68,9 +68,9 @@ def test_the_alarm_of_a_position_outside_the_log_says_what_to_type() -> None:
 
     assert said == (
         "billing.replies.v1[2] stands still at 5, nothing is skipped: the stored position is"
-        " outside the log (12..20), whose records are gone or whose topic was made anew. Say again"
-        " what our services had said: baton outbox republish --topic billing.replies.v1"
-        " --partition 2 --reason WHY; then read on: baton offsets accept"
+        " outside the log (12..20), whose records are gone or whose topic was made anew. Let its"
+        " readers read on: baton offsets accept --topic billing.replies.v1 --partition 2"
+        " --reason WHY; then say again what our services had said: baton outbox republish"
         " --topic billing.replies.v1 --partition 2 --reason WHY   (deploy/RUNBOOK.md)"
     )
     for line in re.findall(r"baton [^;(]*WHY", said):

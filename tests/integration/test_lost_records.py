@@ -1,0 +1,143 @@
+"""Records that a reader had not read are gone: it stops, says what to type, and that heals it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from deploy.local.stack import planned_topics
+from schemas.orders import OrderPlaced
+from schemas.topics import PARTITIONS_LOCAL
+from services.chassis.bus_admin import Admin, log_bounds
+from tests.integration.books import check_books, deliver, order, placed
+from tests.integration.running_company import Company, running_company, until
+from tests.integration.test_restore import baton
+
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
+
+LOST = 24
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def own(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Company]:
+    async with running_company(tmp_path_factory.mktemp("lost")) as company:
+        await deliver(company)
+        first = [order(f"first-{at}") for at in range(LOST)]
+        await company.publish(*placed(*first))
+        await check_books(company, first)
+        yield company
+
+
+async def commands_lie_unread(company: Company, service: str, step: str) -> list[OrderPlaced]:
+    """The service is stopped, and the commands of so many orders wait for it."""
+    orders = [order(f"{service}-{at}") for at in range(LOST)]
+    await company.keeper(service).stop()
+    await company.publish(*placed(*orders))
+    query = (
+        "SELECT count(*) FROM sagas, json_each(sagas.steps) AS step WHERE saga_id LIKE ?"
+        " AND step.value ->> 'name' = ? AND step.value ->> 'status' = 'sent'"
+    )
+    unsent = "SELECT count(*) FROM outbox WHERE sent_us IS NULL"
+    await until(
+        lambda: (
+            company.rows("orchestrator", query, f"fulfilment:{service}-%", step) == [(LOST,)]
+            and company.rows("orchestrator", unsent) == [(0,)]
+        ),
+        f"{LOST} commands lie in Kafka",
+    )
+    return orders
+
+
+async def delete_all_records(company: Company, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=company.kafka)
+    await admin.start()
+    try:
+        ends = {part: end for part, (_, end) in (await log_bounds(company.kafka, topic)).items()}
+        await admin.delete_records(
+            {TopicPartition(topic, part): RecordsToDelete(end) for part, end in ends.items()}
+        )
+    finally:
+        await admin.close()
+
+
+async def make_anew(company: Company, topic: str) -> None:
+    async with Admin(company.kafka) as admin:
+        await admin.delete_topics([topic])
+
+        async def gone() -> bool:
+            return topic not in await admin.describe_topics()
+
+        await until(gone, f"{topic} is gone")
+
+        async def stands() -> bool:
+            await admin.ensure_topics([each for each in planned_topics() if each.name == topic])
+            return (await admin.describe_topics()).get(topic) == PARTITIONS_LOCAL
+
+        await until(stands, f"{topic} stands again")
+
+
+async def alarm_of(company: Company, service: str) -> str:
+    """What the check `partitions` says once it is not well."""
+    address = company.addresses[f"{service} metrics"].replace("/metrics", "/readyz")
+    said = ""
+
+    async def stopped() -> bool:
+        nonlocal said
+        try:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                checks = (await client.get(address)).json()["checks"]
+        except httpx.TransportError:
+            return False
+        ill = [each["reason"] for each in checks if each["name"] == "partitions" and not each["ok"]]
+        said = "".join(ill)
+        return bool(ill)
+
+    await until(stopped, f"{service} says that partitions are stopped")
+    return said
+
+
+@pytest.mark.parametrize(
+    ("service", "step", "topic", "lose"),
+    [
+        ("billing", "payment", "billing.payment.commands.v1", delete_all_records),
+        ("inventory", "stock", "inventory.stock.commands.v1", make_anew),
+    ],
+    ids=["truncated", "made anew"],
+)
+async def test_lost_records_stop_their_reader_and_come_back_by_republishing(
+    own: Company, service: str, step: str, topic: str, lose: object
+) -> None:
+    """Detected, alarmed with what to type, healed by that; every order ends, books agree."""
+    anew = lose is make_anew
+    orders = await commands_lie_unread(own, service, step)
+    await lose(own, topic)  # type: ignore[operator]
+    own.keeper(service).begin()
+    said = await alarm_of(own, service)
+    assert f"baton offsets accept --topic {topic} --partition " in said
+    assert f"baton outbox republish --topic {topic} --partition " in said
+    place = frozenset({("topic", topic)})
+    metric = ("saga_partitions_stopped", place)
+
+    async def counted() -> bool:
+        return (await own.metrics(service)).get(metric, 0) == PARTITIONS_LOCAL
+
+    await until(counted, "the metric counts every partition")
+    doctor = await baton(own, "doctor", code=1)
+    assert f"baton offsets accept --topic {topic}" in doctor
+    told = await baton(own, "outbox", "republish", "--topic", topic, "--dry-run", "--reason", "x")
+    assert "would be said again" in told
+    words = ("--topic", topic, "--reason", "lost")
+    await baton(own, "offsets", "accept", *words, *(["--all-readers"] if anew else []))
+    await baton(own, "outbox", "republish", *words)
+    await own.ready(service, "orchestrator")
+    assert await check_books(own, orders) == {"fulfilled": LOST}
+    rows = own.rows(service, "SELECT what, reason FROM repairs")
+    assert rows == [("accept", "lost")] * PARTITIONS_LOCAL
+    assert own.rows("orchestrator", "SELECT DISTINCT what, reason FROM repairs") == [
+        ("republish", "lost")
+    ]
