@@ -85,7 +85,7 @@ def remember(records: Sequence[Record], source: str, now_us: int) -> Plan[int]:
     names = sorted({key for key, _ in own})
     yield Write(SQL["keys.add"], [(name,) for name in names])
     rows = yield Select(SQL["keys.find"], (names,))
-    ids = {str(name): int(number or 0) for name, number in rows}
+    ids = {str(row[0]): int(row[1] or 0) for row in rows}
     added: list[Row] = [(ids[key], out.id, out.topic, pack_reply(out), now_us) for key, out in own]
     yield Write(SQL["spoken.add"], added)
     return len(added)
