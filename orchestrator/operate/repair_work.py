@@ -119,10 +119,10 @@ async def _counted(home: Home, service: str, which: Chosen) -> Counter[str]:
 async def _say_again(home: Home, service: str, which: Chosen, author: Author) -> Counter[str]:
     found: Counter[str] = Counter()
     async with store_of(home, service) as store:
-        detail = f"topic {which.topic or 'each'}, partition {which.partition}, since "
-        await store.run(
-            partial(repair.record, "republish", detail + time_text(which.since_us), author)
-        )
+        part = "each partition" if which.partition is None else f"partition {which.partition}"
+        since = time_text(which.since_us)
+        detail = f"{which.topic or 'each topic'}, {part}, since {since}"
+        await store.run(partial(repair.record, "republish", detail, author))
         after, more = 0, True
         while more:
             some, after = await store.run(partial(repair.say_again, which, after))

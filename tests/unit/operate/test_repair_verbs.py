@@ -1,0 +1,108 @@
+"""Repair verbs refuse what cannot be meant, and touch no database whose process runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from stage import Said, Terminal
+
+from services.chassis.sqlite import locked, open_store
+
+TOPIC = "billing.replies.v1"
+BECAUSE = ("--reason", "a test")
+
+
+def spoken(home: Path) -> Path:
+    """Billing's database, in which a reply was sent and something to another topic."""
+    file = home / "data" / "billing.db"
+
+    async def make() -> None:
+        async with open_store(file, {}):
+            pass
+
+    asyncio.run(make())
+    row = "INSERT INTO outbox VALUES (?, 1, ?, 1, ?, 'o-1', x'00', x'5b5d', 1, 1000000, NULL)"
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        for seq, topic in ((1, TOPIC), (2, "billing.payment.events.v1")):
+            database.execute(row, (seq, f"m-{seq}", topic))
+    return file
+
+
+def unsent(file: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(file)) as database:
+        return database.execute("SELECT seq FROM outbox WHERE sent_us IS NULL").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("restore", "--service", "bank", *BECAUSE), 3, "✖ no process is called bank\n"),
+        (("restore", "--service", "crm", "--reason", " "), 2, "✖ the reason is empty\n"),
+        (("restore", "--service", "crm", "--since", "x", *BECAUSE), 2, "✖ 'x' is no time\n"),
+        (("outbox", "republish", *BECAUSE), 2, "✖ neither a topic nor a time was named\n"),
+        (
+            ("outbox", "republish", "--topic", "nobody.v1", *BECAUSE),
+            3,
+            "✖ nobody.v1 is no topic of Baton. `baton topics list` names them all.\n",
+        ),
+        (
+            ("offsets", "accept", "--topic", "nobody.v1", *BECAUSE),
+            3,
+            "✖ nobody.v1 is no topic of Baton. `baton topics list` names them all.\n",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(
+    terminal: Terminal, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """Before anything is opened or started."""
+    answer = terminal.type(*words)
+
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.startswith(said)
+
+
+def test_counting_changes_nothing_and_republishing_marks_and_records(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    """Beside a running process it counts; it changes rows only where none runs."""
+    file = spoken(tmp_path / "home")
+    words = ("-o", "json", "outbox", "republish", "--topic", TOPIC, *BECAUSE)
+    rows = [{"service": "billing", "topic": TOPIC, "rows": 1}]
+    with locked(file):
+        counted = terminal.type(*words, "--dry-run")
+        assert (counted.code, json.loads(counted.out)) == (0, rows)
+        refused = terminal.type(*words)
+    assert refused == Said(6, "", f"✖ billing runs, and {file} is its own\n  → baton down\n")
+    assert unsent(file) == []
+    done = terminal.type(*words)
+
+    assert (done.code, json.loads(done.out)) == (0, rows)
+    assert unsent(file) == [(1,)]
+    with closing(sqlite3.connect(file)) as database:
+        (row,) = database.execute("SELECT what, detail, reason FROM repairs")
+    assert row == ("republish", f"{TOPIC}, each partition, since the beginning", "a test")
+
+
+def test_a_copy_is_not_put_under_a_running_process(terminal: Terminal, tmp_path: Path) -> None:
+    file = spoken(tmp_path / "home")
+    before = file.read_bytes()
+    with locked(file):
+        said = terminal.type(
+            "restore", "--service", "billing", "--from", str(tmp_path / "copy"), *BECAUSE
+        )
+    assert said == Said(6, "", f"✖ billing runs, and {file} is its own\n  → baton down\n")
+    assert file.read_bytes() == before
+
+
+def test_a_backup_says_what_it_copied(terminal: Terminal, tmp_path: Path) -> None:
+    spoken(tmp_path / "home")
+    said = terminal.type("-o", "json", "backup", str(tmp_path / "copy"))
+
+    assert [(row["database"], row["outbox"]) for row in json.loads(said.out)] == [("billing", 2)]
+    assert said.err == f"1 databases copied to {tmp_path / 'copy'}\n"
