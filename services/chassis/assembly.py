@@ -30,6 +30,7 @@ from services.chassis.handlers import Handler
 from services.chassis.housekeeping import Commits, Housekeeping
 from services.chassis.intake import Intake, Observer
 from services.chassis.items import Application, S
+from services.chassis.letters import Letters
 from services.chassis.positions import Positions
 from services.chassis.reading import Polls, Reading
 from services.chassis.relay import Publishes, Relay
@@ -106,6 +107,7 @@ class Parts(Generic[S]):
     reading: Reading
     timers: Timers
     keeping: Housekeeping
+    letters: Letters[S]
 
 
 def assemble(
@@ -115,10 +117,12 @@ def assemble(
     catalogue, positions = load_catalogue(), Positions()
     place = partial(partition_of, partitions=ground.partitions)
     admission = Admission(codec, catalogue, topics_read_by(program.name))
+    application = program.application(Maker(program.name, codec, catalogue), place)
+    setting = Setting(place, admission, program.name, version("baton-saga"))
     intake: Intake[S] = Intake(
         store,
-        program.application(Maker(program.name, codec, catalogue), place),
-        Setting(place, admission, program.name, version("baton-saga")),
+        application,
+        setting,
         positions,
         clock,
         batch_max=settings.batch_max,
@@ -151,4 +155,5 @@ def assemble(
     )
     keeping = Housekeeping(store, reader, positions, relay, settings, clock, ground.log_bytes)
     keeping.rules += tuple(program.retention)
-    return Parts(positions, intake, relay, reading, timers, keeping)
+    letters = Letters(store, application, setting, clock)
+    return Parts(positions, intake, relay, reading, timers, keeping, letters)

@@ -41,8 +41,10 @@ class Check:
 Checks = Callable[[], Sequence[Check]]
 
 
-def operations_app(metrics: Metrics, ready: Checks, *, alive: Checks | None = None) -> Starlette:
-    """`/livez`, `/readyz`, `/metrics` and `/version`. What is dead is not ready either."""
+def operations_app(
+    metrics: Metrics, ready: Checks, *, alive: Checks | None = None, more: Sequence[Route] = ()
+) -> Starlette:
+    """`/livez`, `/readyz`, `/metrics`, `/version` and `more`. What is dead is not ready either."""
 
     async def livez(_: Request) -> Response:
         return _answer(metrics.service, "alive", alive)
@@ -64,6 +66,7 @@ def operations_app(metrics: Metrics, ready: Checks, *, alive: Checks | None = No
             Route("/readyz", readyz),
             Route("/metrics", scrape),
             Route("/version", version),
+            *more,
         ]
     )
 

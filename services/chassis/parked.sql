@@ -67,3 +67,49 @@ SELECT id FROM key_verbs WHERE at_us < ? AND result <> 'going_on' ORDER BY at_us
 
 -- name: verbs.forget
 DELETE FROM key_verbs WHERE id = ?
+
+-- name: surface.parked
+-- Parked keys, each with the first record that waits, if one does.
+SELECT keys.name AS key, parked_keys.reason, parked_keys.detail, parked_keys.since_us,
+    (SELECT count(*) FROM dead_letters AS behind
+        WHERE behind.key = parked_keys.key AND behind.state = 'open') AS waiting,
+    letter.seq AS record, coalesce(letter.topic, '') AS topic, letter.failures, letter.headers
+FROM parked_keys JOIN keys ON keys.id = parked_keys.key
+LEFT JOIN dead_letters AS letter ON letter.seq = (SELECT min(seq) FROM dead_letters AS behind
+    WHERE behind.key = parked_keys.key AND behind.state = 'open')
+WHERE (:key = '' OR keys.name = :key) AND (:reason = '' OR parked_keys.reason = :reason)
+    AND (:topic = '' OR letter.topic = :topic)
+ORDER BY parked_keys.since_us, keys.name LIMIT :limit
+
+-- name: surface.rejected
+-- Records that were rejected, newest first.
+SELECT keys.name AS key, dead_letters.reason, dead_letters.detail, at_us AS since_us, 0 AS waiting,
+    seq AS record, topic, failures, headers
+FROM dead_letters JOIN keys ON keys.id = dead_letters.key
+WHERE state <> 'open' AND state = 'rejected' AND (:key = '' OR keys.name = :key)
+    AND (:reason = '' OR dead_letters.reason = :reason) AND (:topic = '' OR topic = :topic)
+ORDER BY at_us DESC, seq DESC LIMIT :limit
+
+-- name: surface.key
+SELECT parked_keys.reason, parked_keys.detail, parked_keys.since_us
+FROM keys JOIN parked_keys ON parked_keys.key = keys.id WHERE keys.name = :key
+
+-- name: surface.letters
+SELECT dead_letters.* FROM keys JOIN dead_letters ON dead_letters.key = keys.id
+WHERE keys.name = :key ORDER BY seq DESC LIMIT :limit
+
+-- name: surface.verbs
+SELECT key_verbs.*, keys.name AS key_name FROM keys JOIN key_verbs ON key_verbs.key = keys.id
+WHERE keys.name = :key ORDER BY at_us DESC LIMIT :limit
+
+-- name: surface.verb
+SELECT key_verbs.*, keys.name AS key_name FROM key_verbs JOIN keys ON keys.id = key_verbs.key
+WHERE key_verbs.id = :id
+
+-- name: rehearsal.verb
+SELECT result, detail, applied FROM key_verbs WHERE id = ?
+
+-- name: rehearsal.letters
+SELECT seq, topic, dead_letters.offset, headers, state, became, reason, detail
+FROM dead_letters JOIN keys ON keys.id = dead_letters.key
+WHERE keys.name = ? AND (state = 'open' OR settled_by = ?) ORDER BY seq LIMIT ?

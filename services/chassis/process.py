@@ -118,7 +118,7 @@ class Process(Generic[S]):
             parts = assemble(self._program, self._settings, ground, surface.committed)
             if not clean:
                 parts.positions.guard()
-            surface.watch(Watched(parts.reading, parts.relay, parts.intake, parts.positions, store))
+            surface.watch(_watched(parts, store))
             await stack.enter_async_context(self._api(surface, parts.intake, store))
             code = await self._work(parts, store, surface)
             closing = (ground.reader.close(), ground.publisher.close(), ground.others.close())
@@ -245,3 +245,7 @@ class Port:
 
     async def read(self, query: str, /, **params: object) -> Sequence[Mapping[str, object]]:
         return await self.read_rows(self.queries[query], params)  # type: ignore[arg-type]
+
+
+def _watched(parts: Parts[S], store: Store) -> Watched:
+    return Watched(parts.reading, parts.relay, parts.intake, parts.positions, store, parts.letters)

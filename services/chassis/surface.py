@@ -24,6 +24,7 @@ from services.chassis.clock import Clock
 from services.chassis.gateways import Gateways
 from services.chassis.health import Check, operations_app, serving
 from services.chassis.items import Applied
+from services.chassis.letters_http import Tells, letter_routes
 from services.chassis.metrics import Family, Known, Meters, Metrics
 from services.chassis.positions import Positions
 from services.chassis.reading import Reading
@@ -90,6 +91,7 @@ class Watched(NamedTuple):
     intake: Gauged
     positions: Positions
     store: Store
+    letters: Tells
 
 
 class Surface:
@@ -135,7 +137,8 @@ class Surface:
     @asynccontextmanager
     async def operations(self) -> AsyncIterator[None]:
         """Health, readiness, metrics and version, where a port is given for them."""
-        app = operations_app(self.metrics, self.checks)
+        more = letter_routes(self.metrics.service, lambda: self._parts and self._parts.letters)
+        app = operations_app(self.metrics, self.checks, more=more)
         async with serving(app, self._settings.bind, self._settings.ops_port):
             yield
 
@@ -151,7 +154,7 @@ class Surface:
     def checks(self) -> list[Check]:
         if self._parts is None:
             return [self._waiting]
-        reading, relay, intake, positions, _ = self._parts
+        reading, relay, intake, positions, *_ = self._parts
         began = bool(positions.all)
         unassigned_s = self._since(reading.unassigned_since_s)
         silent_s = self._since(reading.silent_since_s)
@@ -193,7 +196,7 @@ class Surface:
 
     async def _measure(self) -> None:
         assert self._parts is not None
-        reading, relay, intake, _, store = self._parts
+        reading, relay, intake, _, store, _ = self._parts
         metrics = self.metrics
         metrics.heartbeat()
         for (topic, event), n in relay.take_published().items():

@@ -68,7 +68,7 @@ def store() -> DirectStore:
 def surface(store: DirectStore) -> Surface:
     settings = Settings(service="billing", kafka_bootstrap_servers="k:1", home=Path())
     made = Surface("billing", settings, HandClock(), None)
-    parts = Watched(Poller(), Post(), Desk(), Positions(), store)  # type: ignore[arg-type]
+    parts = Watched(Poller(), Post(), Desk(), Positions(), store, None)  # type: ignore[arg-type]
     made.watch(parts)
     return made
 
