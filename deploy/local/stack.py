@@ -7,6 +7,7 @@ written here and nowhere else. `KAFKA_BOOTSTRAP_SERVERS` set means that no broke
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -163,6 +164,9 @@ def _spec(
         if name not in WITHOUT_API:
             env["BATON_API_PORT"] = str(ports[f"{name}_api"])
             env["BATON_API_TOKEN_FILE"] = str(home.token_file)
+        if name == "console":
+            surfaces = {each: _url(ports[f"{each}_ops"]) for each in OURS if each != name}
+            env["BATON_SURFACES"] = json.dumps(surfaces)
     return ProcessSpec(
         name=name,
         argv=(sys.executable, "-m", MODULES[name]),

@@ -1,7 +1,8 @@
 """The console's process: the API over the orchestrator's database, and its operations port.
 
-It reads what the orchestrator wrote and owns nothing yet; it speaks to no Kafka. Ready means that
-the orchestrator's database can be read. Starts nothing at import.
+It reads what the orchestrator wrote, asks every process about its dead letters, and publishes what
+an operator decides; it owns nothing yet. Ready means that the orchestrator's database can be read:
+Kafka is spoken to only when there is something to tell. Starts nothing at import.
 """
 
 from __future__ import annotations
@@ -20,13 +21,20 @@ from starlette.routing import BaseRoute
 
 from orchestrator.operate.api import routes
 from orchestrator.operate.database import Database
+from orchestrator.operate.deadletters import DeadLetters
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
 from orchestrator.operate.settings import ConsoleSettings
+from orchestrator.operate.surfaces import Surfaces
+from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
+from schemas.catalogue import load_catalogue
 from services.chassis.api import secured
+from services.chassis.bus_publish import Publisher
 from services.chassis.clock import SystemClock
+from services.chassis.codec import Codec
+from services.chassis.envelope import Maker
 from services.chassis.health import Check, operations_app, serving
 from services.chassis.logs import configure
 from services.chassis.metrics import Known, Metrics
@@ -61,11 +69,24 @@ class Console:
             stack.callback(watching.cancel)
             await stack.enter_async_context(serving(operations, settings.bind, settings.ops_port))
             if settings.api_token_file is not None:
-                await stack.enter_async_context(
-                    serving(self._app(routes(reading, draw)), settings.bind, settings.api_port)
+                letters = DeadLetters(
+                    await stack.enter_async_context(Surfaces(settings.surfaces)),
+                    self._telling(stack),
                 )
+                app = self._app([*routes(reading, draw), *letters.routes()])
+                await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
             _log.info("serving", extra={"port": settings.api_port})
             await self._stopped.wait()
+
+    def _telling(self, stack: AsyncExitStack) -> Telling:
+        settings, catalogue = self._settings, load_catalogue()
+        publisher = Publisher(
+            settings.kafka_bootstrap_servers,
+            client_id=NAME,
+            deadline_s=settings.publish_deadline_s,
+        )
+        stack.push_async_callback(publisher.close)
+        return Telling(publisher, Maker(NAME, Codec(catalogue), catalogue), SystemClock())
 
     def _app(self, given: Sequence[BaseRoute]) -> Starlette:
         token_file = self._settings.api_token_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, Json
 
 from services.chassis.settings import Settings
 
@@ -14,4 +14,12 @@ class ConsoleSettings(Settings):
         default_factory=lambda known: known["home"] / "data" / "orchestrator.db",
         description="SQLite file of the orchestrator, which the console only reads",
         json_schema_extra={"default": "data/orchestrator.db in BATON_HOME"},
+    )
+    surfaces: Json[dict[str, str]] = Field(
+        default_factory=dict,
+        description="where each process answers about its dead letters: its operations port",
+        json_schema_extra={
+            "default": "{}",
+            "allowed": 'a JSON object such as {"billing": "http://127.0.0.1:9001"}',
+        },
     )

@@ -1,0 +1,181 @@
+"""Dead letters and parked keys of every process, over HTTP: list, show, rehearse, tell.
+
+A verb is answered 200 when it is done, 409 when it was refused or failed again, 202 with a place to
+look while it goes on or was not taken yet, 503 where Kafka did not take it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from orchestrator.operate.surfaces import (
+    Json,
+    NotAnswered,
+    NotKnown,
+    NotUnderstood,
+    Surfaces,
+    segment,
+)
+from orchestrator.operate.telling import Telling
+from schemas.orchestrator import OperatorVerb
+from services.chassis.api import Fault, problem
+from services.chassis.bus import BusError
+from services.chassis.ids import new_id
+from services.chassis.parked import Result, Verb
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_FILTERS = ("service", "kind", "key", "topic", "reason", "limit")
+_REHEARSED = ("verb", "record", "force")
+
+
+class Asked(BaseModel):
+    """The body of a verb."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    verb: Verb
+    reason: str = Field(min_length=1, max_length=1_000)
+    actor: str = Field(min_length=1, max_length=128)
+    record: int | None = Field(None, ge=1)
+    force: bool = False
+
+
+class DeadLetters:
+    def __init__(self, surfaces: Surfaces, telling: Telling) -> None:
+        self._surfaces, self._telling = surfaces, telling
+
+    def routes(self) -> list[Route]:
+        one = "/api/deadletters/{service}/{key}"
+        return [
+            Route("/api/deadletters", _answering(self.listed), methods=["GET"]),
+            Route("/api/verbs/{service}/{name}", _answering(self.verb), methods=["GET"]),
+            Route(f"{one}/rehearsal", _answering(self.rehearsed), methods=["GET"]),
+            Route(one, _answering(self.shown), methods=["GET"]),
+            Route(one, _answering(self.tell), methods=["POST"]),
+        ]
+
+    async def listed(self, request: Request) -> Response:
+        """Parked keys and rejected records; `silent`: who did not answer, and why."""
+        wanted = _given(request, _FILTERS)
+        if "service" in wanted:
+            self._surfaces.address(wanted["service"])
+        said, silent = await self._surfaces.every("/deadletters", wanted)
+        entries = [entry for each in said for entry in _list(each["entries"])]
+        return JSONResponse({"entries": entries, "silent": silent})
+
+    async def shown(self, request: Request) -> Response:
+        service, key = _named(request)
+        return JSONResponse(await self._surfaces.one(service, f"/deadletters/{segment(key)}", {}))
+
+    async def rehearsed(self, request: Request) -> Response:
+        service, key = _named(request)
+        path, given = f"/deadletters/{segment(key)}/rehearsal", _given(request, _REHEARSED)
+        return JSONResponse(await self._surfaces.one(service, path, given))
+
+    async def verb(self, request: Request) -> Response:
+        service, name = request.path_params["service"], request.path_params["name"]
+        return JSONResponse(await self._surfaces.one(service, "/verbs", {"id": _id(name)}))
+
+    async def tell(self, request: Request) -> Response:
+        """Idempotency-Key makes it safe to tell the same once more."""
+        service, key = _named(request)
+        self._surfaces.address(service)
+        name = request.headers.get("Idempotency-Key") or new_id()
+        if not _NAME.fullmatch(name):
+            raise NotUnderstood("Idempotency-Key: up to 128 letters, digits, dots, dashes")
+        verb = _verb(service, key, await request.body())
+        await self._telling.tell(verb, _id(name))
+        told = await self._telling.result(lambda: self._taken(service, name))
+        return _outcome(service, key, name, told)
+
+    async def _taken(self, service: str, name: str) -> Json | None:
+        try:
+            return await self._surfaces.one(service, "/verbs", {"id": _id(name)})
+        except (NotKnown, NotAnswered):
+            return None
+
+
+def _outcome(service: str, key: str, name: str, told: Json | None) -> Response:
+    place = f"/api/verbs/{segment(service)}/{segment(name)}"
+    if told is None or told["result"] == Result.GOING_ON:
+        waits = {"service": service, "key": key, "result": "not_taken", "id": name}
+        shown = {**waits, **(told or {}), "look": place}
+        return JSONResponse(shown, HTTPStatus.ACCEPTED, {"Location": place})
+    if told["result"] == Result.APPLIED:
+        return JSONResponse(told)
+    why = f"{told['result']}{': ' if told['detail'] else ''}{told['detail']}"
+    return problem(HTTPStatus.CONFLICT, str(told["result"]), Fault(f"{service} {key}", why))
+
+
+def _verb(service: str, key: str, body: bytes) -> OperatorVerb:
+    try:
+        asked = Asked.model_validate(orjson.loads(body))
+        return OperatorVerb(
+            business_key=key,
+            saga_id=key,
+            verb=asked.verb.value,
+            step=None,
+            actor=asked.actor,
+            reason=asked.reason,
+            version_seen=None,
+            requested_at=datetime.now(UTC),
+            service=service,
+            record=asked.record,
+            force=asked.force,
+        )
+    except orjson.JSONDecodeError as fault:
+        raise NotUnderstood("the body is no JSON") from fault
+    except ValidationError as fault:
+        wrong = fault.errors(include_url=False, include_input=False)
+        places = (f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in wrong)
+        raise NotUnderstood("; ".join(places)) from fault
+
+
+def _answering(
+    answer: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except NotKnown as fault:
+            return problem(HTTPStatus.NOT_FOUND, "unknown", Fault("dead letters", str(fault)))
+        except NotUnderstood as fault:
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+            return problem(status, "invalid", Fault("request", str(fault)))
+        except NotAnswered as fault:
+            return _unavailable("not_ready", Fault("process", str(fault)))
+        except BusError as fault:
+            return _unavailable("no_kafka", Fault("kafka", f"nothing was told: {fault}"))
+
+    return answered
+
+
+def _unavailable(reason: str, fault: Fault) -> Response:
+    headers = {"Retry-After": "1"}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, fault, headers=headers)
+
+
+def _named(request: Request) -> tuple[str, str]:
+    return request.path_params["service"], request.path_params["key"]
+
+
+def _given(request: Request, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: request.query_params[name] for name in names if name in request.query_params}
+
+
+def _id(name: str) -> str:
+    return f"console/{name}"
+
+
+def _list(value: object) -> list[object]:
+    assert isinstance(value, list)
+    return value

@@ -1,0 +1,60 @@
+"""Operators' verbs on their way: published on their topic, then waited for where they are taken.
+
+A verb is an id, so telling the same twice is telling it once. It expires, so that one which waited
+for an outage to end does not surprise anybody. Kafka unreachable: nothing is queued here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from orchestrator.operate.surfaces import Json
+from schemas.orchestrator import OperatorVerb
+from services.chassis.clock import Clock
+from services.chassis.envelope import Cause, Maker, timestamp
+from services.chassis.messages import Outgoing
+from services.chassis.parked import Result
+
+EXPIRES_US: Final = 300_000_000
+WAIT_S: Final = 2.0
+_LOOK_S = 0.05
+SOURCE = "console"
+
+
+class Publishes(Protocol):
+    """`services.chassis.bus_publish.Publisher` is one; raises BusError."""
+
+    @property
+    def alive(self) -> bool: ...
+    async def rebuild(self) -> None: ...
+    async def publish(self, messages: Sequence[Outgoing]) -> None: ...
+
+
+class Telling:
+    def __init__(self, publisher: Publishes, maker: Maker, clock: Clock) -> None:
+        self._publisher, self._maker, self._clock = publisher, maker, clock
+        self._turn = asyncio.Lock()
+
+    async def tell(self, verb: OperatorVerb, verb_id: str) -> None:
+        """Returns when the broker has it; raises BusError where it has not."""
+        now_us = self._clock.now_us()
+        made = self._maker.event(verb, verb_id, now_us, Cause())
+        expiry = ("ce_expirytime", timestamp(now_us + EXPIRES_US).encode())
+        out = made._replace(headers=(*made.headers, expiry), packed=b"")
+        async with self._turn:
+            if not self._publisher.alive:
+                await self._publisher.rebuild()
+            await self._publisher.publish([out])
+
+    async def result(self, ask: Callable[[], Awaitable[Json | None]]) -> Json | None:
+        """What became of a verb by then; None: it was not taken yet."""
+        until_s = self._clock.monotonic_s() + WAIT_S
+        while True:
+            told = await ask()
+            if told is not None and told["result"] != Result.GOING_ON:
+                return told
+            if self._clock.monotonic_s() >= until_s:
+                return told
+            await asyncio.sleep(_LOOK_S)
