@@ -146,7 +146,9 @@ def _suggested(group: Object) -> str:
     if why == "late_timer":
         return "baton logs orchestrator"
     oldest = objects(group, "members")[0]
-    if why in ("contract", "paused", "orphan_version"):
+    if why == "contract":
+        return f"baton dlq show {oldest['key']}"
+    if why in ("paused", "orphan_version"):
         return f"baton sagas show {oldest['key']}"
     return f"baton logs {_first(group)}"
 

@@ -1,0 +1,78 @@
+"""Two services with dead letters behind a console: real transactions, real routes, no broker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+from starlette.applications import Starlette
+
+from orchestrator.operate.deadletters import DeadLetters
+from orchestrator.operate.surfaces import Surfaces
+from orchestrator.operate.telling import Telling
+from services.chassis.bus import BusError
+from services.chassis.clock import SystemClock
+from services.chassis.envelope import Maker
+from services.chassis.letters import Letters
+from services.chassis.letters_http import letter_routes
+from services.chassis.messages import Outgoing
+from tests.unit.chassis.company import CATALOGUE, CODEC, billing
+
+
+class _ByHost(httpx.AsyncBaseTransport):
+    """Each service's own routes under its name; a silent one refuses the connection."""
+
+    def __init__(self, apps: dict[str, Starlette], silent: set[str]) -> None:
+        self._routes = {name: httpx.ASGITransport(app) for name, app in apps.items()}
+        self._silent = silent
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host in self._silent:
+            raise httpx.ConnectError("refused", request=request)
+        return await self._routes[request.url.host].handle_async_request(request)
+
+
+class Letterbox:
+    """`broken`: what publishing raises. `asleep`: services that do not take what they are told."""
+
+    def __init__(self) -> None:
+        self.members = {"billing": billing(), "crm": billing()}
+        self.members["crm"].name = "crm"
+        for member in self.members.values():
+            member.__post_init__()
+        self.silent = set[str]()
+        self.broken: BusError | None = None
+        self.asleep = False
+        self.sent: list[Outgoing] = []
+        self.alive = True
+
+    async def rebuild(self) -> None:
+        self.alive = True
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.sent += messages
+        for member in () if self.asleep else self.members.values():
+            for out in messages:
+                applied = member.take(member.kafka.publish(out))
+                for key in applied.redrives:
+                    while member.redrive(key).more:
+                        pass
+
+    def deliver(self, *messages: Outgoing) -> None:
+        for out in messages:
+            member = self.members["billing"]
+            member.take(member.kafka.publish(out))
+
+    def letters(self) -> DeadLetters:
+        apps = {name: self._app(name) for name in self.members}
+        addresses = {name: f"http://{name}" for name in apps}
+        surfaces = Surfaces(addresses, _ByHost(apps, self.silent))
+        telling = Telling(self, Maker("console", CODEC, CATALOGUE), SystemClock())
+        return DeadLetters(surfaces, telling)
+
+    def _app(self, name: str) -> Starlette:
+        member = self.members[name]
+        letters = Letters(member.store, member.application, member.setting, member.clock)
+        return Starlette(routes=list(letter_routes(name, lambda: letters)))
