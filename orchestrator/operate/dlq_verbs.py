@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Annotated, get_type_hints
 
 import typer
 
@@ -17,9 +21,63 @@ Code = Annotated[str, typer.Option("--reason-code", help="Parked or rejected for
 Reason = Annotated[str, typer.Option(help="Why you do it; kept with the verb.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, however many match.")]
-Force = Annotated[bool, typer.Option(help="Also what failed the same way again and again.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also what failed the same way again and again.")
+]
 Times = Annotated[Clock, typer.Option("--time", help="How times are shown.")]
 Url = Annotated[str, typer.Option("--url", help="The console; default BATON_URL, or the stack's.")]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What every verb that reads takes."""
+
+    service: Service = ""
+    clock: Times = Clock.LOCAL
+    url: Url = ""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Whom a verb is told, one key or all that match, and how."""
+
+    reason: Reason
+    key: Keys = ""
+    service: Service = ""
+    topic: Topic = ""
+    code: Code = ""
+    dry_run: DryRun = False
+    yes: Yes = False
+    url: Url = ""
+
+
+def spread(kind: type[Shown | Chosen]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The fields of `kind` as options of a verb, which is given them as one object."""
+    hints = get_type_hints(kind, include_extras=True)
+    keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+    more = [
+        inspect.Parameter(
+            each.name,
+            keyword,
+            default=empty if each.default is MISSING else each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(kind)
+    ]
+
+    def made(verb: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(verb)
+        def spread_out(**values: object) -> None:
+            verb(kind(**{name: values.pop(name) for name in hints}), **values)  # type: ignore[arg-type]
+
+        annotated = get_type_hints(verb, include_extras=True)
+        _, *own = inspect.signature(verb).parameters.values()
+        kept = [each.replace(kind=keyword, annotation=annotated[each.name]) for each in own]
+        spread_out.__signature__ = inspect.Signature([*kept, *more])  # type: ignore[attr-defined]
+        spread_out.__annotations__ = {each.name: each.annotation for each in (*kept, *more)}
+        return spread_out
+
+    return made
 
 
 def register(app: typer.Typer) -> None:
@@ -32,10 +90,11 @@ def register(app: typer.Typer) -> None:
     app.add_typer(dlq, name="dlq")
 
 
+@spread(Shown)
 def list_letters(
+    shown: Shown,
     context: typer.Context,
     *,
-    service: Service = "",
     kind: Annotated[str, typer.Option(help="Only parked, or only rejected.")] = "",
     topic: Topic = "",
     code: Code = "",
@@ -43,128 +102,69 @@ def list_letters(
         int, typer.Option("--limit", "-n", min=1, max=1_000, help="Of each service and kind.")
     ] = 200,
     fail_if_any: Annotated[bool, typer.Option("--fail-if-any", help="Exit 1 if any is.")] = False,
-    clock: Times = Clock.LOCAL,
-    url: Url = "",
 ) -> None:
     """Parked keys and rejected records of every service."""
     from orchestrator.operate import dlq_reading  # noqa: PLC0415  keeps `--help` quick, as below
 
-    wanted = {"service": service, "kind": kind, "topic": topic, "reason": code}
+    wanted = {"service": shown.service, "kind": kind, "topic": topic, "reason": code}
     with told(context.obj):
-        found = dlq_reading.listed(context.obj, wanted, limit=limit, clock=clock, url=url)
+        found = dlq_reading.listed(
+            context.obj, wanted, limit=limit, clock=shown.clock, url=shown.url
+        )
         if found and fail_if_any:
             raise typer.Exit(1)
 
 
-def show(
-    context: typer.Context,
-    key: Key,
-    *,
-    service: Service = "",
-    clock: Times = Clock.LOCAL,
-    url: Url = "",
-) -> None:
+@spread(Shown)
+def show(shown: Shown, context: typer.Context, key: Key) -> None:
     """One key: why it is parked, its records, and what operators told it. Never a payload."""
     from orchestrator.operate import dlq_reading  # noqa: PLC0415
 
     with told(context.obj):
-        dlq_reading.show(context.obj, key, service=service, clock=clock, url=url)
+        dlq_reading.show(context.obj, key, **asdict(shown))
 
 
 def park(
     context: typer.Context, key: Key, *, service: Service, reason: Reason, url: Url = ""
 ) -> None:
     """Stop a key by hand: later records of it queue until it is unparked."""
-    from orchestrator.operate import dlq_work  # noqa: PLC0415
-
-    with told(context.obj):
-        dlq_work.tell(
-            context.obj,
-            dlq_work.Order("park", reason),
-            dlq_work.Wanted(key, service),
-            dry_run=False,
-            url=url,
-        )
+    _tell(context, "park", Chosen(reason, key, service, url=url))
 
 
-def unpark(
-    context: typer.Context,
-    key: Keys = "",
-    *,
-    reason: Reason,
-    service: Service = "",
-    topic: Topic = "",
-    code: Code = "",
-    force: Force = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    url: Url = "",
-) -> None:
+@spread(Chosen)
+def unpark(chosen: Chosen, context: typer.Context, *, force: Force = False) -> None:
     """Free a key: what waits is applied in order, until one fails."""
-    from orchestrator.operate import dlq_work  # noqa: PLC0415
-
-    with told(context.obj):
-        dlq_work.tell(
-            context.obj,
-            dlq_work.Order("unpark", reason, force=force),
-            dlq_work.Wanted(key, service, topic, code),
-            dry_run=dry_run,
-            yes=yes,
-            url=url,
-        )
+    _tell(context, "unpark", chosen, force=force)
 
 
+@spread(Chosen)
 def redrive(
+    chosen: Chosen,
     context: typer.Context,
-    key: Keys = "",
     *,
-    reason: Reason,
     record: Annotated[
         int, typer.Option(min=0, help="A rejected record by its number, where it can be read now.")
     ] = 0,
-    service: Service = "",
-    topic: Topic = "",
-    code: Code = "",
     force: Force = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    url: Url = "",
 ) -> None:
     """Try again what waits behind a parked key; or one rejected record."""
-    from orchestrator.operate import dlq_work  # noqa: PLC0415
-
-    with told(context.obj):
-        dlq_work.tell(
-            context.obj,
-            dlq_work.Order("redrive", reason, record=record or None, force=force),
-            dlq_work.Wanted(key, service, topic, code),
-            dry_run=dry_run,
-            yes=yes,
-            url=url,
-        )
+    _tell(context, "redrive", chosen, record=record, force=force)
 
 
-def discard(
-    context: typer.Context,
-    key: Keys = "",
-    *,
-    reason: Reason,
-    service: Service = "",
-    topic: Topic = "",
-    code: Code = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    url: Url = "",
-) -> None:
+@spread(Chosen)
+def discard(chosen: Chosen, context: typer.Context) -> None:
     """Give up the first record that waits; it is kept, and what is behind it goes on."""
+    _tell(context, "discard", chosen)
+
+
+def _tell(
+    context: typer.Context, verb: str, chosen: Chosen, *, record: int = 0, force: bool = False
+) -> None:
     from orchestrator.operate import dlq_work  # noqa: PLC0415
 
+    order = dlq_work.KeyOrder(verb, chosen.reason, record or None, force)
+    wanted = dlq_work.Wanted(chosen.key, chosen.service, chosen.topic, chosen.code)
     with told(context.obj):
         dlq_work.tell(
-            context.obj,
-            dlq_work.Order("discard", reason),
-            dlq_work.Wanted(key, service, topic, code),
-            dry_run=dry_run,
-            yes=yes,
-            url=url,
+            context.obj, order, wanted, dry_run=chosen.dry_run, yes=chosen.yes, url=chosen.url
         )

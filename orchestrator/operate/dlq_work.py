@@ -30,7 +30,7 @@ WOULD = ("service", "key", "result", "record", "topic", "offset", "type", "would
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class KeyOrder:
     """What is told."""
 
     verb: str
@@ -60,7 +60,7 @@ class Place:
 
 
 def tell(
-    output: Output, order: Order, wanted: Wanted, *, dry_run: bool, url: str, yes: bool = False
+    output: Output, order: KeyOrder, wanted: Wanted, *, dry_run: bool, url: str, yes: bool = False
 ) -> None:
     if not order.reason.strip():
         raise VerbFault("--reason is empty", mend="say why; it is kept", code=Exit.USAGE)
@@ -80,7 +80,7 @@ def tell(
         raise typer.Exit(codes.pop() if len(rows) == 1 else Exit.PARTIAL)
 
 
-def _places(output: Output, server: Server, order: Order, wanted: Wanted) -> list[Place]:
+def _places(output: Output, server: Server, order: KeyOrder, wanted: Wanted) -> list[Place]:
     if wanted.key and wanted.service:
         return [Place(wanted.service, wanted.key)]
     if not any(asdict(wanted).values()):
@@ -104,7 +104,7 @@ def _places(output: Output, server: Server, order: Order, wanted: Wanted) -> lis
     return places
 
 
-def _ask(output: Output, order: Order, count: int, *, yes: bool) -> None:
+def _ask(output: Output, order: KeyOrder, count: int, *, yes: bool) -> None:
     if count == 1 or yes:
         return
     if not output.asks:
@@ -113,7 +113,7 @@ def _ask(output: Output, order: Order, count: int, *, yes: bool) -> None:
         raise typer.Exit(Exit.INTERRUPTED)
 
 
-def _rehearse(output: Output, server: Server, order: Order, places: list[Place]) -> None:
+def _rehearse(output: Output, server: Server, order: KeyOrder, places: list[Place]) -> None:
     rows: list[Object] = []
     for place in places:
         said = server.get(
@@ -130,7 +130,7 @@ def _rehearse(output: Output, server: Server, order: Order, places: list[Place])
 
 
 def _told(
-    output: Output, server: Server, order: Order, place: Place, count: str
+    output: Output, server: Server, order: KeyOrder, place: Place, count: str
 ) -> tuple[Json, Exit]:
     """A row of the result, and the exit code that this one alone would have."""
     body = {**asdict(order), "actor": getpass.getuser()}

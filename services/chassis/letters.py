@@ -24,6 +24,7 @@ SHOWN_MAX = 200
 LISTED_MAX = 1_000
 REHEARSED_MAX = 500
 _REHEARSAL = "rehearsal"
+_LISTED = {"parked": SQL["surface.parked"], "rejected": SQL["surface.rejected"]}
 _NAMED = {"type": "ce_type", "id": "ce_id", "source": "ce_source", "operation": "ce_operationid"}
 Told = dict[str, object]
 
@@ -46,7 +47,7 @@ class Letters(Generic[S]):
     async def listed(self, kind: str, limit: int, wanted: Mapping[str, str]) -> list[Told]:
         """`wanted`: key, topic and reason, each may be empty. Parked keys or rejected records."""
         params: dict[str, Value] = {**wanted, "limit": limit}
-        rows = await self._store.read(SQL[f"surface.{kind}"], params)
+        rows = await self._store.read(_LISTED[kind], params)
         return [
             {
                 "kind": kind,

@@ -16,7 +16,7 @@ from services.chassis.envelope import Maker
 from services.chassis.letters import Letters
 from services.chassis.letters_http import letter_routes
 from services.chassis.messages import Outgoing
-from tests.unit.chassis.company import CATALOGUE, CODEC, billing
+from tests.unit.chassis.company import CATALOGUE, CODEC, Member, billing
 
 
 class _ByHost(httpx.AsyncBaseTransport):
@@ -53,12 +53,16 @@ class Letterbox:
         if self.broken is not None:
             raise self.broken
         self.sent += messages
-        for member in () if self.asleep else self.members.values():
-            for out in messages:
-                applied = member.take(member.kafka.publish(out))
-                for key in applied.redrives:
-                    while member.redrive(key).more:
-                        pass
+        for out in () if self.asleep else messages:
+            for member in self.members.values():
+                self._take(member, out)
+
+    def _take(self, member: Member[object], out: Outgoing) -> None:
+        """Transaction after transaction, as the intake does it."""
+        applied = member.take(member.kafka.publish(out))
+        for key in applied.redrives:
+            while member.redrive(key).more:
+                pass
 
     def deliver(self, *messages: Outgoing) -> None:
         for out in messages:
