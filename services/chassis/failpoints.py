@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 NAMES = (
@@ -45,7 +46,7 @@ def reached(name: str) -> None:
 
 
 def arm(spec: str) -> None:
-    """`before_commit:3`: the third time it comes, this process ends as by SIGKILL."""
+    """`before_commit:3`: the third time it comes, this process says so and ends as by SIGKILL."""
     global hook  # noqa: PLW0603 - one per process, as its end is
     wanted, _, times = spec.partition(":")
     left = int(times)
@@ -54,6 +55,9 @@ def arm(spec: str) -> None:
         nonlocal left
         left -= name == wanted
         if not left:
+            os.write(
+                sys.stderr.fileno(), f'{{"failpoint":"{spec}","pid":{os.getpid()}}}\n'.encode()
+            )
             os.kill(os.getpid(), signal.SIGKILL)
 
     hook = kill

@@ -57,17 +57,21 @@ LOOK_AGAIN_S: Final = 0.1
 
 
 async def until(condition: Callable[[], object], what: str, *, within_s: float = WITHIN_S) -> None:
-    """Returns when the condition's answer is true. The one place where these tests wait."""
+    """Returns when the condition's answer is true; fails the test when it does not become so."""
+    if not await comes_true(condition, within_s=within_s):
+        pytest.fail(f"not within {within_s:g} s: {what}")
+
+
+async def comes_true(condition: Callable[[], object], *, within_s: float) -> bool:
+    """Whether the condition's answer became true. The one place where these tests wait."""
     deadline = monotonic() + within_s
     never = asyncio.get_running_loop().create_future()
     while True:
         answer = condition()
         if inspect.isawaitable(answer):
             answer = await answer
-        if answer:
-            return
-        if monotonic() > deadline:
-            pytest.fail(f"not within {within_s:g} s: {what}")
+        if answer or monotonic() > deadline:
+            return bool(answer)
         await asyncio.wait([never], timeout=LOOK_AGAIN_S)
 
 
@@ -214,11 +218,13 @@ async def running_company(
     *,
     only: Sequence[str] = WITHOUT_CONSOLE,
     extra: Mapping[str, Mapping[str, str]] | None = None,
+    kafka: str = "",
 ) -> AsyncIterator[Company]:
-    """On a Kafka of its own, whatever this shell's environment says; stopped at the end."""
+    """On a Kafka of its own or on `kafka`, whatever this shell says; stopped at the end."""
     home = Home(root)
+    environment = plainly(**({"KAFKA_BOOTSTRAP_SERVERS": kafka} if kafka else {}))
     try:
-        async with running_stack(home, only=only, extra=extra, environment=plainly()) as running:
+        async with running_stack(home, only=only, extra=extra, environment=environment) as running:
             stack, keepers = running.stack, running.supervisor.keepers
             yield Company(home, stack.bootstrap, stack.addresses, keepers)
     except FetchFailed as fault:

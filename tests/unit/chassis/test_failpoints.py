@@ -23,12 +23,13 @@ for each in ("after_commit", "before_commit", "before_commit", "after_commit", "
 
 
 def test_an_armed_process_dies_at_the_named_moment_and_count() -> None:
-    """The second time, not at other names, as by SIGKILL."""
+    """The second time, not at other names, as by SIGKILL; its last line says where it was."""
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
     )
     said = ["after_commit", "before_commit", "before_commit", "after_commit"]
     assert (ended.stdout.split(), ended.returncode) == (said, -9)
+    assert re.fullmatch(r'{"failpoint":"after_commit:2","pid":[0-9]+}\n', ended.stderr)
 
 
 def test_without_a_hook_a_moment_passes() -> None:
