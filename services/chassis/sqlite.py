@@ -203,9 +203,15 @@ async def open_store(
 
     Raises AlreadyRunning (naming the file and its lock) and WrongDatabase.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise WrongDatabase(
+            f"{path} cannot be written: {error.strerror}. Let the user of this process write it,"
+            " or name another file in BATON_DATABASE."
+        ) from error
+    with locked(path):
         writer = await aiosqlite.connect(path, isolation_level=None)
         try:
             await _prepare(writer, durable=durable)

@@ -166,6 +166,20 @@ async def test_a_file_that_is_no_database_is_refused(
     assert path.read_bytes().startswith(b"this is a letter")
 
 
+async def test_a_database_that_may_not_be_written_says_so(
+    tmp_path: Path, migrations: dict[str, Path]
+) -> None:
+    """A folder in its place: the error names the path, the reason, and what to do."""
+    (path := tmp_path / "a.db").mkdir()
+    said = (
+        f"{path} cannot be written: Is a directory. Let the user of this process write it,"
+        " or name another file in BATON_DATABASE."
+    )
+    with pytest.raises(WrongDatabase, match=f"^{re.escape(said)}$"):
+        async with open_store(path, migrations):
+            pass
+
+
 async def test_a_database_that_is_not_there_yet_cannot_be_read(tmp_path: Path) -> None:
     """A reader never makes the file that it wants to read."""
     with pytest.raises(Unavailable, match="unable to open database file"):
