@@ -47,12 +47,6 @@ PROPERTIES: Final[Mapping[str, object]] = {
     "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    # A cluster of one keeps one copy of everything.
-    "offsets.topic.replication.factor": 1,
-    "transaction.state.log.replication.factor": 1,
-    "transaction.state.log.min.isr": 1,
-    "share.coordinator.state.topic.replication.factor": 1,
-    "share.coordinator.state.topic.min.isr": 1,
     # Made at the first consumer's arrival, one file set per partition: few are quick.
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,
@@ -71,6 +65,19 @@ PROPERTIES: Final[Mapping[str, object]] = {
     # An idle stack should leave the machine alone.
     "metadata.max.idle.interval.ms": 5_000,
 }
+# As many copies as there are nodes, up to three; one of them may be away while others write.
+COPIES_MOST: Final = 3
+COPIES: Final = (
+    "default.replication.factor",
+    "offsets.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+    "share.coordinator.state.topic.replication.factor",
+)
+IN_STEP: Final = (
+    "min.insync.replicas",
+    "transaction.state.log.min.isr",
+    "share.coordinator.state.topic.min.isr",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,10 @@ class Broker:
 
     def properties(self, logs: Path) -> str:
         voters = dict(self.voters) or {self.node_id: self.controller_port}
+        copies = min(len(voters), COPIES_MOST)
         own = {
+            **dict.fromkeys(COPIES, copies),
+            **dict.fromkeys(IN_STEP, max(1, copies - 1)),
             "node.id": self.node_id,
             "listeners": f"PLAINTEXT://{self.address},"
             f"CONTROLLER://{LOOPBACK}:{self.controller_port}",

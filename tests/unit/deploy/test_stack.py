@@ -163,6 +163,17 @@ def test_the_properties_of_a_node_name_loopback_only(tmp_path: Path) -> None:
     assert "auto.create.topics.enable=false" in lines
 
 
+@pytest.mark.parametrize(("nodes", "copies", "in_step"), [(1, 1, 1), (2, 2, 1), (3, 3, 2)])
+def test_every_node_but_one_must_hold_what_is_acknowledged(
+    tmp_path: Path, nodes: int, copies: int, in_step: int
+) -> None:
+    broker = Broker(tmp_path, 20001, 20002, voters=dict.fromkeys(range(1, nodes + 1), 20002))
+    lines = broker.properties(broker.logs).splitlines()
+    assert f"default.replication.factor={copies}" in lines
+    assert f"offsets.topic.replication.factor={copies}" in lines
+    assert f"min.insync.replicas={in_step}" in lines
+
+
 def test_the_broker_runs_on_every_locked_jar(home: Home) -> None:
     """In the order of the lock, by the wheel's Java."""
     lock = jars.read_lock()
