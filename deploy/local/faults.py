@@ -5,6 +5,7 @@ LocalFault
 ├── JarMismatch      a jar is not the one that was locked
 ├── SecretExposed    others on this machine can read a secret of ours
 ├── HomeUnusable     the state folder cannot be written, or its disk is full
+├── PlaintextRefused a Kafka on another machine, and nothing that hides what is said to it
 ├── StackRunning     a stack already runs in this state folder
 ├── StackStopped     none does
 └── ProcessFailed    a process did not become ready
@@ -35,6 +36,10 @@ class SecretExposed(LocalFault):
 
 
 class HomeUnusable(LocalFault):
+    pass
+
+
+class PlaintextRefused(LocalFault):
     pass
 
 

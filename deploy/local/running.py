@@ -20,7 +20,15 @@ from . import jars
 from .faults import HomeUnusable, LocalFault
 from .home import Home
 from .keeper import Status
-from .stack import KAFKA, PROCESSES, REPLICAS_ELSEWHERE, Stack, build_stack, make_topics
+from .stack import (
+    KAFKA,
+    PROCESSES,
+    REPLICAS_ELSEWHERE,
+    Stack,
+    build_stack,
+    given_cluster,
+    make_topics,
+)
 from .supervisor import Supervisor, take_lock
 
 ROOM_LEAST: Final = 256 * 1024 * 1024
@@ -54,13 +62,14 @@ async def running_stack(
 ) -> AsyncIterator[RunningStack]:
     """Raises LocalFault before or while starting; what was started is then stopped again."""
     environment = os.environ if environment is None else environment
+    given = given_cluster(environment)
     home.prepare()
     _refuse_without_room(home)
     take_lock(home).close()
     stack = build_stack(home, environment, only=only, extra=extra, report=telling.line)
     for name, port in stack.moved.items():
         telling.line(f"the port of {name} was taken by another program; it is now {port}")
-    if environment.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if given:
         await make_topics(stack.bootstrap, most_replicas=REPLICAS_ELSEWHERE)
     if KAFKA in [spec.name for spec in stack.specs]:
         await _fetch_jars(telling)

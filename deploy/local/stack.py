@@ -17,10 +17,11 @@ from typing import Final
 from schemas.topics import PARTITIONS_LOCAL, all_topics
 from services.chassis.bus import BusError
 from services.chassis.bus_admin import Admin, TopicSpec
+from services.chassis.settings import remote_in_plaintext
 
 from . import jars
 from .child import ProcessSpec
-from .faults import NoSuchProcess, ProcessFailed
+from .faults import NoSuchProcess, PlaintextRefused, ProcessFailed
 from .home import Home
 from .kafka import Broker
 from .ports import LOOPBACK, choose_ports, read_ports
@@ -70,6 +71,16 @@ class Stack:
         return {"bootstrap": self.bootstrap, "addresses": dict(self.addresses)}
 
 
+def given_cluster(environment: Mapping[str, str]) -> str:
+    """The cluster that is named instead of ours, or "". Raises PlaintextRefused."""
+    if far := remote_in_plaintext(environment):
+        raise PlaintextRefused(
+            f"KAFKA_BOOTSTRAP_SERVERS: {far}",
+            mend="unset KAFKA_BOOTSTRAP_SERVERS   (then a Kafka is started on this machine)",
+        )
+    return environment.get("KAFKA_BOOTSTRAP_SERVERS", "")
+
+
 def build_stack(
     home: Home,
     environment: Mapping[str, str],
@@ -84,11 +95,11 @@ def build_stack(
         raise NoSuchProcess(
             f"no process is called {', '.join(unknown)}", mend=f"choose of: {' '.join(PROCESSES)}"
         )
+    given = given_cluster(environment)
     home.prepare()
     home.token()
     before = read_ports(home.ports)
     ports = choose_ports(home.ports, port_names())
-    given = environment.get("KAFKA_BOOTSTRAP_SERVERS", "")
     bootstrap = given or f"{LOOPBACK}:{ports['kafka']}"
     base = {k: v for k, v in environment.items() if k not in COMMAND_LINE_ONLY}
     base["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap

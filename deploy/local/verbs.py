@@ -17,6 +17,8 @@ from pathlib import Path
 from time import monotonic, sleep, time
 from typing import IO, Final, Protocol
 
+from services.chassis.settings import remote_in_plaintext
+
 from . import child
 from .control import Request, ask_supervisor
 from .doctor import Finding, examine
@@ -205,6 +207,11 @@ def _say_where(screen: Screen, stack: Stack, took_s: float) -> None:
     screen.say(f"  token         {stack.home.token_file} (bearer token of the HTTP interfaces)")
     if any(spec.name == KAFKA for spec in stack.specs):
         screen.say("Kafka speaks without encryption or passwords, to this machine only (127.0.0.1)")
+    elif remote_in_plaintext({"KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap}):
+        screen.say(
+            f"Kafka at {stack.bootstrap} is spoken to without encryption or passwords:"
+            " whoever is on the way can read and forge"
+        )
     screen.say("next: baton status · baton import --day 2010-12-01 · baton sagas list · baton down")
 
 

@@ -19,13 +19,16 @@ from orchestrator.operate.output import Output
 
 
 def kafka_of_this_shell() -> str:
-    """Raises StackStopped where there is neither a setting nor a running stack."""
+    """Raises StackStopped where there is neither a setting nor a running stack, and
+    PlaintextRefused where the setting names another machine.
+    """
     from deploy.local.faults import StackStopped  # noqa: PLC0415  keeps `--help` quick
     from deploy.local.home import Home  # noqa: PLC0415
+    from deploy.local.stack import given_cluster  # noqa: PLC0415
     from deploy.local.state import read_state  # noqa: PLC0415
     from deploy.local.supervisor import is_running  # noqa: PLC0415
 
-    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if given := given_cluster(os.environ):
         return given
     home = Home.from_environment(os.environ)
     state = read_state(home) if is_running(home) else None

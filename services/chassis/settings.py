@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args, get_origin
 
@@ -101,6 +102,11 @@ class Settings(BaseModel):
             },
         ),
     ]
+    kafka_plaintext_remote: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="whether a Kafka on another machine may be spoken to without encryption;"
+        " only inside a network that you trust",
+    )
     home: Path = Field(Path(".baton"), description="folder of all state")
     database: DatabasePlace = Field(
         default_factory=lambda known: known["home"] / "data" / f"{known['service']}.db",
@@ -209,6 +215,8 @@ class Settings(BaseModel):
             problems.append(
                 Problem("BATON_FAILPOINT", "", "kills this process, so it asks for BATON_TEST=1")
             )
+        if far := remote_in_plaintext(environment):
+            problems.append(Problem("KAFKA_BOOTSTRAP_SERVERS", "", far))
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
@@ -254,6 +262,26 @@ class Settings(BaseModel):
             elif name in given:
                 shown = "" if _is_secret(field) else f"={given[name]}"
                 yield Problem(variables[name], shown, f"allowed is {_allowed(field)}")
+
+
+def remote_in_plaintext(environment: Mapping[str, str]) -> str:
+    """Why the Kafka that is named may not be spoken to, or nothing. No name is looked up."""
+    servers = environment.get("KAFKA_BOOTSTRAP_SERVERS", "").split(",")
+    hosts = (each.rpartition(":")[0] for each in servers)
+    far = next((host for host in hosts if host and not _is_loopback(host)), "")
+    if not far or environment.get("BATON_KAFKA_PLAINTEXT_REMOTE") == "allow":
+        return ""
+    return (
+        f"{far} is another machine, and Kafka is spoken to without encryption or passwords;"
+        " inside a network that you trust, set BATON_KAFKA_PLAINTEXT_REMOTE=allow"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _unknown(

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from services.chassis.settings import Described, Settings, SettingsError
 
-LEAST = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
+LEAST = {"KAFKA_BOOTSTRAP_SERVERS": "localhost:9092"}
 
 
 class Secretive(Settings):
@@ -26,7 +26,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
     """Only the broker's address is required; the database lies in the state folder."""
     settings = Settings.read({**LEAST, "BATON_HOME": "/srv/baton"}, service="billing")
     assert settings.model_dump(exclude_defaults=True) == {
-        "kafka_bootstrap_servers": "kafka:9092",
+        "kafka_bootstrap_servers": "localhost:9092",
         "home": Path("/srv/baton"),
         "database": Path("/srv/baton/data/billing.db"),
     }
@@ -36,6 +36,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
 def test_values_are_read_as_what_they_mean() -> None:
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2",
+        "BATON_KAFKA_PLAINTEXT_REMOTE": "allow",
         "BATON_DATABASE": "/data/b.db",
         "BATON_OPS_PORT": "9100",
         "BATON_API_PORT": "9000",
@@ -48,6 +49,7 @@ def test_values_are_read_as_what_they_mean() -> None:
     settings = Settings.read(environment, service="orders")
     assert settings.model_dump(exclude_defaults=True) == {
         "kafka_bootstrap_servers": "a:1,b:2",
+        "kafka_plaintext_remote": "allow",
         "database": Path("/data/b.db"),
         "ops_port": 9100,
         "api_port": 9000,
@@ -99,6 +101,23 @@ def test_variables_of_other_programs_are_passed_over() -> None:
     """Names without the prefix, those of the tests, and those that are named to `read`."""
     environment = {**LEAST, "PATH": "/bin", "BATON_REQUIRE_ALL": "1", "BATON_OTHER": "x"}
     assert Settings.read(environment, service="crm", elsewhere=["BATON_OTHER"]).service == "crm"
+
+
+@pytest.mark.parametrize("near", ["127.0.0.1:1", "localhost:1", "127.9.9.9:1,localhost:2"])
+def test_kafka_on_this_machine_may_be_spoken_to_in_plain(near: str) -> None:
+    assert Settings.read({"KAFKA_BOOTSTRAP_SERVERS": near}, service="crm")
+
+
+@pytest.mark.parametrize("far", ["10.0.0.7", "kafka", "localhost.example", "0.0.0.0"])
+@pytest.mark.parametrize("told", [{}, {"BATON_KAFKA_PLAINTEXT_REMOTE": "refuse"}])
+def test_kafka_elsewhere_is_refused_in_plain(far: str, told: dict[str, str]) -> None:
+    """Whoever reads along could also write along; that somebody trusts the network is said."""
+    (problem,) = refused({"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:1,{far}:2", **told})
+    assert problem == (
+        f"KAFKA_BOOTSTRAP_SERVERS: {far} is another machine, and Kafka is spoken to without"
+        " encryption or passwords; inside a network that you trust, set"
+        " BATON_KAFKA_PLAINTEXT_REMOTE=allow"
+    )
 
 
 def test_an_empty_variable_counts_as_absent() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import jars
-from deploy.local.faults import NoSuchProcess
+from deploy.local.faults import NoSuchProcess, PlaintextRefused
 from deploy.local.home import Home
 from deploy.local.kafka import PROPERTIES, Broker
 from deploy.local.stack import CORE, PROCESSES, Stack, build_stack, planned_topics, port_names
@@ -87,11 +87,24 @@ def test_real_gateways_replace_the_sandboxes(home: Home) -> None:
 
 def test_a_cluster_that_is_given_replaces_the_broker(home: Home) -> None:
     """No broker of ours, nothing waits for one, and every process talks to that cluster."""
-    stack = build_stack(home, {"KAFKA_BOOTSTRAP_SERVERS": "k1:9092,k2:9092"})
+    trusted = {"BATON_KAFKA_PLAINTEXT_REMOTE": "allow"}
+    stack = build_stack(home, {"KAFKA_BOOTSTRAP_SERVERS": "k1:9092,k2:9092", **trusted})
     assert stack.bootstrap == "k1:9092,k2:9092"
     assert "kafka" not in [spec.name for spec in stack.specs]
     assert {spec.needs for spec in stack.specs} == {()}
     assert env_of(stack, "crm")["KAFKA_BOOTSTRAP_SERVERS"] == "k1:9092,k2:9092"
+
+
+def test_a_cluster_on_another_machine_is_refused_unless_that_is_allowed(home: Home) -> None:
+    """Before anything is made; what Kafka hears could be read and forged on the way."""
+    with pytest.raises(PlaintextRefused) as caught:
+        build_stack(home, {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092,k2:9092"})
+    assert caught.value.what == (
+        "KAFKA_BOOTSTRAP_SERVERS: k2 is another machine, and Kafka is spoken to without encryption"
+        " or passwords; inside a network that you trust, set BATON_KAFKA_PLAINTEXT_REMOTE=allow"
+    )
+    assert caught.value.mend.startswith("unset KAFKA_BOOTSTRAP_SERVERS ")
+    assert not home.root.exists()
 
 
 def test_a_subset_runs_with_its_own_additions(home: Home) -> None:
