@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
+from itertools import count
 
 from services.chassis import failpoints
 from services.chassis.handlers import Handler, Kind, Result, Unknown
 from services.chassis.items import Begun, Returned
 
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.2, 30.0
+_SHORTEST = 0.5  # of a rest, so that calls that failed together do not come back together
 RESTING_TIMES = 4  # of calls_max may be known in all, so that an hour's outage fills no memory
 _log = logging.getLogger(__name__)
 
@@ -116,12 +119,12 @@ class Gateways:
             self._start(waiting)
 
     async def _until_known(self, begun: Begun) -> None:
-        backoff_s = _BACKOFF_FIRST_S
-        while not await self._made(begun):
+        for rest_s in rests_s(begun.idempotency_key):
+            if await self._made(begun):
+                return
             self._resting.add(begun.idempotency_key)
-            await asyncio.sleep(backoff_s)
+            await asyncio.sleep(rest_s)
             self._resting.discard(begun.idempotency_key)
-            backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
 
     async def _made(self, begun: Begun) -> bool:
         """One try: whether its outcome is known and recorded."""
@@ -158,3 +161,13 @@ class Gateways:
         handler = self._handlers[named]
         assert handler.call is not None
         return await handler.call(self._gateway, begun.call, begun.idempotency_key)
+
+
+def rests_s(idempotency_key: str) -> Iterator[float]:
+    """Ever longer, without end; the same for the same key, and scattered between keys."""
+    longest_s = _BACKOFF_FIRST_S
+    for again in count():
+        digest = sha256(f"{idempotency_key}/{again}".encode()).digest()
+        part = int.from_bytes(digest[:4], "big") / 2**32
+        yield longest_s * (_SHORTEST + (1 - _SHORTEST) * part)
+        longest_s = min(longest_s * 2, _BACKOFF_MAX_S)

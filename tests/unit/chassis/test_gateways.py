@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 
 import pytest
 
 from services.chassis import gateways as gateways_module
-from services.chassis.gateways import Gateways
+from services.chassis.gateways import Gateways, rests_s
 from services.chassis.handlers import Call, Change, Json, Result, Unknown, changed, sends
 from services.chassis.items import Begun, Returned
 
@@ -160,10 +162,21 @@ async def test_an_unknown_outcome_is_asked_again_ever_more_rarely(slept: list[fl
         d.outside.answer("a", n=1)
         await until(lambda: d.recorder.returned)
     assert d.outside.asked == ["a/mail/send"] * 11
-    assert slept == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
+    longest = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
+    assert [rest <= most for rest, most in zip(slept, longest, strict=True)] == [True] * 10
+    assert [rest >= most / 2 for rest, most in zip(slept, longest, strict=True)] == [True] * 10
+    assert slept == list(islice(rests_s("a/mail/send"), 10))
     assert (d.gateways.take_unknown(), d.gateways.take_unknown()) == (10, 0)
     assert d.gateways.take_unrecorded() == 0
     assert [each.result for each in d.recorder.returned] == [{"n": 1}]
+
+
+def test_calls_that_failed_together_do_not_come_back_together() -> None:
+    """A provider that comes back meets its callers spread over half of the rest."""
+    eighth = [next(islice(rests_s(f"o-{at}/payment/do"), 8, None)) for at in range(100)]
+    tenths = Counter(int(rest_s / 1.5) for rest_s in eighth)
+    assert set(tenths) == set(range(10, 20))
+    assert max(tenths.values()) <= 25
 
 
 async def test_a_fault_of_the_call_or_of_recording_is_no_outcome(slept: list[float]) -> None:
