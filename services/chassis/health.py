@@ -29,6 +29,10 @@ _START_WITHIN_S = 10.0
 _log = logging.getLogger(__name__)
 
 
+class CannotListen(OSError):
+    """The address of an HTTP port is taken, or not this machine's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing that was looked at. The reason is said also when all is well."""
@@ -75,8 +79,8 @@ def operations_app(
 async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
     """Serves until the block ends, then waits a bounded time for open requests.
 
-    Port 0 serves nothing. An address in use is an OSError before anything is served. Signals stay
-    the process's own.
+    Port 0 serves nothing. An address in use is CannotListen before anything is served. Signals
+    stay the process's own.
     """
     if port == 0:
         yield
@@ -131,7 +135,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+        said = f"cannot listen on {host}:{port}: {error.strerror}; ss -ltnp shows who does"
+        raise CannotListen(error.errno, said) from error
     return listening
 
 

@@ -31,12 +31,18 @@ from services.chassis.bus_read import Reader, ReaderTuning
 from services.chassis.clock import SystemClock
 from services.chassis.codec import Codec
 from services.chassis.database import open_store
+from services.chassis.health import CannotListen
 from services.chassis.intake import Intake
 from services.chassis.items import Request, S
 from services.chassis.lifecycle import end_cleanly, was_clean
 from services.chassis.logs import configure
 from services.chassis.settings import Settings, SettingsError
-from services.chassis.startup import refuse_older, wait_for_store, wait_for_topics
+from services.chassis.startup import (
+    refuse_older,
+    wait_for_disk,
+    wait_for_store,
+    wait_for_topics,
+)
 from services.chassis.store import Statement, Store, StoreError, T, Value, statements
 from services.chassis.surface import Surface, Watched
 
@@ -64,6 +70,9 @@ def run(program: Program[S]) -> None:
     except StoreError as error:
         _log.critical("the database cannot be used", extra={"reason": str(error)})
         raise SystemExit(UNUSABLE) from error
+    except CannotListen as error:
+        _log.critical("cannot serve", extra={"reason": error.strerror})
+        raise SystemExit(FAILED) from error
     raise SystemExit(code)
 
 
@@ -84,12 +93,13 @@ class Process(Generic[S]):
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
         async with AsyncExitStack() as stack:
-            opening = open_store(self._settings.database, self._program.migrations)
-            store = await self._until_stopped(stack.enter_async_context(opening))
-            if store is None:
-                return 0
             surface = Surface(self._program.name, self._settings, self._clock, self._program.meters)
             await stack.enter_async_context(surface.operations())
+            store = await self._until_stopped(
+                wait_for_disk(lambda: stack.enter_async_context(self._store()), surface.waits_for)
+            )
+            if store is None:
+                return 0
             partitions = await self._until_stopped(
                 wait_for_topics(
                     self._settings.kafka_bootstrap_servers,
@@ -124,6 +134,9 @@ class Process(Generic[S]):
             closing = (ground.reader.close(), ground.publisher.close(), ground.others.close())
             await asyncio.gather(*closing, return_exceptions=True)
             return code
+
+    def _store(self) -> AbstractAsyncContextManager[Store]:
+        return open_store(self._settings.database, self._program.migrations)
 
     def _ground(self, store: Store, partitions: int, gateway: object) -> Ground:
         settings, name = self._settings, self._program.name

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import functools
+import logging
 import os
 import sqlite3
 import sys
@@ -24,6 +26,7 @@ import aiosqlite
 import orjson
 
 from services.chassis import failpoints
+from services.chassis.filesystem import network_filesystem
 from services.chassis.migrating import FILES, LEDGER, missing
 from services.chassis.store import (
     Conflict,
@@ -53,6 +56,8 @@ _NOT_THE_STORES = (
     UnicodeError,
 )
 _LOG_BYTES_MAX = 64 * 1024 * 1024
+_SOUND = (3, 51, 3)
+_log = logging.getLogger(__name__)
 
 
 class AlreadyRunning(StoreError):
@@ -201,35 +206,87 @@ async def open_store(
 ) -> AsyncIterator[SqliteStore]:
     """Open, lock and migrate the file. `migrations`: owner → folder, besides the chassis's own.
 
-    Raises AlreadyRunning (naming the file and its lock) and WrongDatabase.
+    Raises AlreadyRunning (naming the file and its lock), WrongDatabase, and Unavailable while the
+    disk is full or fails: then nothing is left open, and it may be tried again.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise WrongDatabase(
-            f"{path} cannot be written: {error.strerror}. Let the user of this process write it,"
-            " or name another file in BATON_DATABASE."
-        ) from error
-    with locked(path):
-        writer = await aiosqlite.connect(path, isolation_level=None)
+    _refuse_network(path)
+    with contextlib.ExitStack() as held:
+        with _faults_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(path))
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            store = await _opened(path, migrations, durable=durable)
+        warn_of_old_sqlite()
         try:
-            await _prepare(writer, durable=durable)
-            for owner, folder in {"chassis": _HERE / "migrations", **migrations}.items():
-                await _whole(writer, functools.partial(_migrate, owner, folder))
-            reader = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
-        except sqlite3.DatabaseError as error:
-            await writer.close()
-            raise WrongDatabase(f"{path} cannot be used: {error}") from error
-        except BaseException:
-            await writer.close()
-            raise
-        store = SqliteStore(writer, reader)
-        try:
-            await reader.execute("PRAGMA query_only = 1")
             yield store
         finally:
             await store.close()
+
+
+async def _opened(path: Path, migrations: Mapping[str, Path], *, durable: bool) -> SqliteStore:
+    writer = await aiosqlite.connect(path, isolation_level=None)
+    try:
+        await _prepare(writer, durable=durable)
+        for owner, folder in {"chassis": _HERE / "migrations", **migrations}.items():
+            await _whole(writer, functools.partial(_migrate, owner, folder))
+        reader = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
+        await reader.execute("PRAGMA query_only = 1")
+    except BaseException:
+        await writer.close()
+        raise
+    return SqliteStore(writer, reader)
+
+
+@contextlib.contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Whether it passes when the disk has room again, or needs somebody to change something."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        name = getattr(error, "sqlite_errorname", "")
+        said = f"{error} ({name})" if name else getattr(error, "strerror", "") or str(error)
+        if _passes(error):
+            raise Unavailable(
+                f"{path} cannot be written: {said}; df -h {path.parent} shows the room"
+            ) from error
+        if isinstance(error, OSError):
+            raise WrongDatabase(
+                f"{path} cannot be written: {said}. Let the user of this process write it,"
+                " or name another file in BATON_DATABASE."
+            ) from error
+        raise WrongDatabase(f"{path} cannot be used: {said}") from error
+
+
+def _passes(error: Exception) -> bool:
+    """A full or failing disk and a lock of somebody else, whatever they kept SQLite from."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
+
+
+def _refuse_network(path: Path) -> None:
+    if kind := network_filesystem(path):
+        raise WrongDatabase(
+            f"{path} lies on a network file system ({kind}), where locks do not keep a second"
+            " machine out: set BATON_HOME or BATON_DATABASE to a disk of this machine"
+        )
+
+
+def warn_of_old_sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
+    """Said once a start; one writer a file, which alone checkpoints, is what we do about it."""
+    if version < _SOUND:
+        _log.warning(
+            "this Python's SQLite is old",
+            extra={
+                "reason": f"SQLite {_dotted(version)}: before {_dotted(_SOUND)} a rare race of two"
+                " checkpoints can corrupt a write-ahead log; use a Python that links a newer one"
+            },
+        )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 @asynccontextmanager
@@ -297,4 +354,6 @@ def _migrate(owner: str, folder: Path, connection: sqlite3.Connection) -> None:
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if _passes(error):
+                raise
             raise WrongDatabase(f"the migration {step.file} cannot be applied: {error}") from error

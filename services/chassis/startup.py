@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -46,10 +46,15 @@ class PartitionsChanged(BusError):
 
 
 async def wait_for_store(store: Store, plan: Callable[[], Plan[T]], tell: Tell) -> T:
-    """The plan's result, once the database can write; `tell` hears that it cannot, and why."""
+    """The plan's result, once the database can write."""
+    return await wait_for_disk(lambda: store.run(plan), tell)
+
+
+async def wait_for_disk(work: Callable[[], Awaitable[T]], tell: Tell) -> T:
+    """Its result, once it finds the database available; `tell` hears that it is not, and why."""
     while True:
         try:
-            return await store.run(plan)
+            return await work()
         except Unavailable as error:
             tell("database", str(error))
             _log.error("waiting for the database", extra={"reason": str(error)})
@@ -65,9 +70,9 @@ async def wait_for_topics(bootstrap: str, service: str, store: Store, tell: Tell
             partitions = check_topics(service, counts)
             await wait_for_store(store, partial(_remember, partitions), tell)
         except BusError as error:
+            tell("kafka", str(error))
             if str(error) != told:
                 told = str(error)
-                tell("kafka", told)
                 _log.warning("waiting for Kafka", extra={"reason": told})
             await asyncio.sleep(_AGAIN_S)
         else:

@@ -1,12 +1,16 @@
-"""Two companies: one for the tests that disturb nothing, one for those that kill and stop."""
+"""Two companies, one for tests that disturb nothing, one for those that kill; and a small disk."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.conftest import missing
 from tests.integration.books import deliver
 from tests.integration.running_company import Company, running_company
 
@@ -25,3 +29,31 @@ async def disturbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[C
     async with running_company(tmp_path_factory.mktemp("disturbed")) as company:
         await deliver(company)
         yield company
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 100 MB, which root alone can make."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.getuid() != 0:
+        missing("only root can mount a small disk")
+    options = ("-t", "tmpfs", "-o", "size=100000000", "tmpfs", str(place))
+    mounted = subprocess.run(("mount", *options), capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        missing(f"no small disk can be mounted: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(("umount", str(place)), check=True)
+
+
+def fill(place: Path, *, but: int = 0) -> Path:
+    """To the last byte, or all but so many of them."""
+    filler = place / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError:
+            file.truncate(file.tell() - but)
+            return filler
+    raise AssertionError("a disk without an end")

@@ -68,6 +68,33 @@ async def test_a_second_process_on_a_file_is_refused_with_what_to_do(
         assert await reader.read("SELECT name FROM t") == await store.read("SELECT name FROM t")
 
 
+async def test_a_disk_of_several_machines_is_refused(
+    tmp_path: Path, migrations: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its locks would not keep the other machine out; nothing is made there."""
+    monkeypatch.setattr(sqlite, "network_filesystem", lambda _path: "nfs4")
+    path = tmp_path / "shared" / "a.db"
+    with pytest.raises(WrongDatabase) as refused:
+        async with open_store(path, migrations):
+            pass
+    assert str(refused.value) == (
+        f"{path} lies on a network file system (nfs4), where locks do not keep a second machine"
+        " out: set BATON_HOME or BATON_DATABASE to a disk of this machine"
+    )
+    assert not path.parent.exists()
+
+
+def test_an_old_sqlite_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """With what it may do and what to do about it; one that is mended is not."""
+    for version in ((3, 51, 3), (4, 0, 0), (3, 51, 2)):
+        sqlite.warn_of_old_sqlite(version)
+    (reason,) = (vars(each)["reason"] for each in caplog.records)
+    assert reason == (
+        "SQLite 3.51.2: before 3.51.3 a rare race of two checkpoints can corrupt a write-ahead log;"
+        " use a Python that links a newer one"
+    )
+
+
 async def test_what_is_committed_survives_the_loss_of_power(
     tmp_path: Path, migrations: dict[str, Path]
 ) -> None:
