@@ -39,15 +39,19 @@ $(STAMP):
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "✖ the venv module of $$($(PYTHON) -V) is missing"; \
 	  echo "  → apt-get install python3-venv   (as root), then: make $(MAKECMDGOALS)"; exit 1; }
+	@for place in . $(wildcard $(VENV)); do [ -w "$$place" ] || { \
+	  echo "✖ $$(cd "$$place" && pwd) cannot be written by $$(id -un)"; \
+	  echo "  → sudo chown -R $$(id -un) $(CURDIR)   (or clone into a folder of yours)"; exit 1; }; done
 	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); [ "$$free" -ge $$(( 2 * $(SETUP_MB) )) ] || { \
 	  echo "✖ the disk of $(CURDIR) has $$free MB left; setting up needs $$(( 2 * $(SETUP_MB) )) MB"; \
-	  echo "  → df -h .   (make room, then again)"; exit 1; }
+	  echo "  → df -h .   (make room, then: make $(MAKECMDGOALS))"; exit 1; }
 	@echo "setting up once: the locked Python packages and a Java, about 130 MB to fetch, into $(VENV)"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes \
 	  --requirement requirements.lock || { \
-	  echo "✖ not every package could be fetched; what was is kept"; \
-	  echo "  → make setup   (again, once the network answers)"; exit 1; }
+	  echo "✖ pip could not install every package, for the reason above; what it fetched is kept"; \
+	  echo "  → make setup   (again, once the network answers; df -h . /tmp ~ shows the room)"; \
+	  exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet \
 	  --no-deps --no-build-isolation --editable .
 	@[ -n "$${KAFKA_BOOTSTRAP_SERVERS:-}" ] || $(BIN)/python -m deploy.local.jars

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,9 +28,10 @@ from services.chassis.bus import BusError
 from services.chassis.bus_admin import TopicSpec, describe_topics, probe
 
 from . import jars
-from .faults import LocalFault
+from .faults import HomeUnusable, LocalFault, PlaintextRefused
 from .home import OTHERS, Home, read_secret
 from .ports import read_ports, taken
+from .stack import given_cluster
 from .state import StackState, read_state
 from .supervisor import is_running
 
@@ -60,10 +62,15 @@ class Check:
 
 def examine(home: Home, topics: Sequence[TopicSpec]) -> list[Check]:
     """All checks in the order in which one should read them."""
-    running = is_running(home)
-    state = read_state(home) if running else None
-    machine = [python(), venv(), java(), locked_jars(), room(home), clock(home)]
-    return [*machine, folder(home), token(home), ports(home, running), *stack(state, topics)]
+    running, state = False, None
+    with suppress(HomeUnusable):  # `folder` says so
+        running = is_running(home)
+        state = read_state(home) if running else None
+    machine = [python(), venv(), java(), locked_jars(), room(home)]
+    if not os.access(_existing(home.root), os.R_OK | os.X_OK):
+        return [*machine, folder(home), *stack(state, topics)]
+    inside = [clock(home), folder(home), token(home), ports(home, running)]
+    return [*machine, *inside, *stack(state, topics)]
 
 
 def python() -> Check:
@@ -135,13 +142,15 @@ def clock(home: Home) -> Check:
 
 
 def folder(home: Home) -> Check:
-    if not home.root.exists():
+    place = _existing(home.root)
+    ours = os.access(place, os.W_OK | os.X_OK)
+    if place != home.root and ours:
         return Check("state folder", Finding.NOTE, f"{home.root} is made by", "baton up")
-    stat = home.root.stat()
-    if stat.st_uid != os.getuid() or not os.access(home.root, os.W_OK | os.X_OK):
-        return Check(
-            "state folder", Finding.ILL, f"{home.root} is not yours to write", "set BATON_HOME"
-        )
+    stat = place.stat()
+    if not ours or stat.st_uid != os.getuid():
+        detail = f"{place} is not yours to write"
+        mend = f"ls -ld {place}; or set BATON_HOME to a folder of yours"
+        return Check("state folder", Finding.ILL, detail, mend)
     if stat.st_mode & OTHERS:
         return Check(
             "state folder",
@@ -177,7 +186,11 @@ def ports(home: Home, running: bool) -> Check:  # noqa: FBT001  an answer, not a
 
 def stack(state: StackState | None, topics: Sequence[TopicSpec]) -> Iterator[Check]:
     """The running one's processes, and its Kafka, or the cluster that the environment names."""
-    bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+    try:
+        bootstrap = given_cluster(os.environ)
+    except PlaintextRefused as fault:
+        bootstrap = ""
+        yield Check("cluster", Finding.ILL, fault.what, fault.mend)
     if state is None:
         yield Check("stack", Finding.NOTE, "none runs", "baton up")
     else:
@@ -238,6 +251,7 @@ def _reasons(name: str, addresses: Mapping[str, str], *, ready: bool) -> Iterato
 
 
 def _existing(path: Path) -> Path:
-    while not path.exists():
+    """What there is of it, and may be seen: `Path.exists` would raise where we may not look."""
+    while not os.path.exists(path):  # noqa: PTH110
         path = path.parent
     return path

@@ -119,6 +119,6 @@ def unusable(folder: Path, error: OSError) -> HomeUnusable:
             mend=f"df -h {folder.parent}   (a stack needs 1 GB; BATON_HOME moves its state)",
         )
     return HomeUnusable(
-        f"the state folder {folder} cannot be written: {error.strerror or error}",
+        f"the state folder {folder} cannot be used: {error.strerror or error}",
         mend=f"ls -ld {folder}; or set BATON_HOME to a folder of yours",
     )

@@ -142,8 +142,9 @@ def _fetch_one(jar: Jar, folder: Path, fetch: Fetch) -> None:
                 raise
             raise FetchFailed(
                 f"{jar.file} ({jar.bytes / MB:.1f} MB) of the embedded Kafka could not be "
-                f"fetched: {_one_line(error)}",
-                mend="baton up   (again, once the network answers: what was fetched is kept); "
+                f"fetched: {_one_line(_first_cause(error))}",
+                mend="make setup   (again, once the network answers: what was fetched is kept; "
+                "HTTPS_PROXY names a proxy, REQUESTS_CA_BUNDLE its certificates); "
                 "or set KAFKA_BOOTSTRAP_SERVERS to a Kafka you have",
             ) from error
         _check(jar, path)
@@ -220,6 +221,13 @@ def _only_one(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {_one_line(error)}",
             mend=f"df -h {folder.parent}; ls -ld {folder.parent}; or set XDG_CACHE_HOME",
         ) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What went wrong on the wire, below what each library made of it."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error
 
 
 def _one_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from . import child
 from .child import ProcessSpec
 from .control import ControlServer, Reply, Request
 from .faults import LocalFault, ProcessFailed, StackRunning
-from .home import Home, write_whole
+from .home import Home, unusable, write_whole
 from .keeper import Keeper, Status
 
 HOUSEKEEPING_S: Final = 10.0
@@ -167,12 +167,17 @@ def take_lock(home: Home) -> IO[str]:
 
 
 def is_running(home: Home) -> bool:
-    """Looks with a shared lock, held for an instant: that is why taking it tries again."""
+    """Looks with a shared lock, held for an instant: that is why taking it tries again.
+
+    Raises HomeUnusable where the folder is not ours to look into.
+    """
     try:
         with (home.run / "supervisor.lock").open() as handle:
             return not _locked(handle, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise unusable(home.root, error) from error
 
 
 def _locked(handle: IO[str], kind: int) -> bool:

@@ -94,6 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.DONE)
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        place = os.path.dirname(fault.filename)  # noqa: PTH120  as it was given
+        mend = f"ls -ld {place}; df -h {place}; or set BATON_HOME to a folder of yours"
+        Output(color="--no-color" not in given).fail(f"{fault.filename}: {fault.strerror}", mend)
+        sys.exit(Exit.FAILURE)
 
 
 if __name__ == "__main__":

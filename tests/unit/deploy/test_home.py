@@ -55,9 +55,9 @@ def test_a_secret_that_others_can_read_is_refused(home: Home, mode: int) -> None
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
-    """What cannot be written is named with the folder and the variable that moves it."""
+    """What cannot be used is named with the folder and the variable that moves it."""
     (tmp_path / "state").write_text("in the way", encoding="utf-8")
-    with pytest.raises(HomeUnusable, match="state cannot be written") as caught:
+    with pytest.raises(HomeUnusable, match="state cannot be used") as caught:
         Home(tmp_path / "state").prepare()
     assert "BATON_HOME" in caught.value.mend
 

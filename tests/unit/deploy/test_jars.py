@@ -87,7 +87,7 @@ def test_what_was_fetched_before_the_network_went_is_kept(lock: Lock, tmp_path: 
     without_c = {name: content for name, content in CONTENTS.items() if name != "c-3.jar"}
     with pytest.raises(FetchFailed, match=r"c-3\.jar .* could not be fetched") as caught:
         class_path(lock=lock, folder=tmp_path, fetch=Mirror(without_c).fetch)
-    assert caught.value.mend.startswith("baton up ")
+    assert caught.value.mend.startswith("make setup ")
     assert "KAFKA_BOOTSTRAP_SERVERS" in caught.value.mend
     left = [jar.file for jar in missing(lock, tmp_path)]
     mirror = Mirror()
