@@ -173,7 +173,7 @@ CASES: Final = (
         source="orchestrator"), "bad_envelope", "ce_operationid", "validate"),
     Bad("forged", reply(authorised("bad-forged"), "shipping", NOBODY, "payment"),
         "wrong_writer", "billing", "validate"),
-    Bad("misdirected", reply(StockReserved("bad-nobody"), "inventory", NOBODY, "stock"),
+    Bad("misdirected", reply(StockReserved("bad-nobody"), "billing", NOBODY, "stock"),
         "type_not_allowed", REPLIES, "validate"),
     Bad("nobody", reply(authorised("bad-nobody"), "billing", NOBODY, "payment"),
         "unknown_saga", NOBODY, "handle"),
