@@ -1,7 +1,9 @@
 """The table of what `baton up` runs: one row per process, with its ports, environment and needs.
 
 Names services as strings and imports none of them; what they read from their environment is
-written here and nowhere else. `KAFKA_BOOTSTRAP_SERVERS` set means that no broker is ours.
+written here and nowhere else. `KAFKA_BOOTSTRAP_SERVERS` set means that no broker is ours;
+`BATON_POSTGRES`, a server's URL, that each program of ours has the database of its name there, and
+then a program may have copies, called `billing-2` and so on.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -52,7 +54,10 @@ MODULES: Final[Mapping[str, str]] = {
 WITHOUT_API: Final = frozenset({"orchestrator"})
 REPLICAS_ELSEWHERE: Final = 3
 # Read by the command line; a service refuses a BATON_ variable that it does not know.
-COMMAND_LINE_ONLY: Final = frozenset({"BATON_URL", "BATON_PROFILE", "BATON_TOKEN"})
+COMMAND_LINE_ONLY: Final = frozenset(
+    {"BATON_URL", "BATON_PROFILE", "BATON_TOKEN", "BATON_POSTGRES"}
+)
+COPIED: Final = ("orchestrator", *SERVICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,8 @@ def build_stack(
     report: Report = lambda _line: None,
 ) -> Stack:
     """Chooses the ports; call it while nothing runs. `extra` adds environment by process name."""
-    unknown = sorted({*only, *(extra or {})} - set(PROCESSES))
+    wanted = {*only, *(extra or {})}
+    unknown = sorted(name for name in wanted if name not in PROCESSES and not _is_copy(name))
     if unknown:
         raise NoSuchProcess(
             f"no process is called {', '.join(unknown)}", mend=f"choose of: {' '.join(PROCESSES)}"
@@ -99,16 +105,20 @@ def build_stack(
     home.prepare()
     home.token()
     before = read_ports(home.ports)
-    ports = choose_ports(home.ports, port_names())
+    copies = sorted(filter(_is_copy, only))
+    ports = choose_ports(home.ports, port_names(copies))
     bootstrap = given or f"{LOOPBACK}:{ports['kafka']}"
     base = {k: v for k, v in environment.items() if k not in COMMAND_LINE_ONLY}
     base["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
     names = [name for name in PROCESSES if name in only and not (name == KAFKA and given)]
+    names += copies
+    server = environment.get("BATON_POSTGRES", "")
     specs = []
     for name in names:
         spec = _spec(name, home, ports, base, report)
+        own = _place(server, name) | ({} if given else _static_member(name))
         needs = tuple(need for need in spec.needs if need in names)
-        env = {**spec.env, **({} if given else _static_member(name)), **(extra or {}).get(name, {})}
+        env = {**spec.env, **own, **(extra or {}).get(name, {})}
         specs.append(replace(spec, needs=needs, env=env))
     return Stack(
         home=home,
@@ -120,14 +130,23 @@ def build_stack(
     )
 
 
-def port_names() -> tuple[str, ...]:
-    apis = [f"{name}_api" for name in OURS if name not in WITHOUT_API]
+def _program(name: str) -> str:
+    return name.partition("-")[0]
+
+
+def _is_copy(name: str) -> bool:
+    program, _, number = name.partition("-")
+    return program in COPIED and number.isdecimal() and int(number) > 1
+
+
+def port_names(copies: Sequence[str] = ()) -> tuple[str, ...]:
+    apis = [f"{name}_api" for name in (*OURS, *copies) if _program(name) not in WITHOUT_API]
     return (
         "kafka",
         "kafka_controller",
         *SANDBOXES,
         "smtp",
-        *(f"{name}_ops" for name in OURS),
+        *(f"{name}_ops" for name in (*OURS, *copies)),
         *apis,
     )
 
@@ -159,7 +178,7 @@ def _spec(
 ) -> ProcessSpec:
     if name == KAFKA:
         return _kafka(home, ports, base, report)
-    env = dict(base) | {"BATON_DATABASE": str(home.database(name))}
+    env = dict(base) | {"BATON_DATABASE": str(home.database(_program(name)))}
     if name in SANDBOXES:
         env["BATON_API_PORT"] = str(ports[name])
         if name == "mail":
@@ -172,7 +191,7 @@ def _spec(
         env["BATON_CARRIER_URL"] = base.get("BATON_CARRIER_URL") or _url(ports["carrier"])
         if not base.get("BATON_SMTP_HOST"):
             env |= {"BATON_SMTP_HOST": LOOPBACK, "BATON_SMTP_PORT": str(ports["smtp"])}
-        if name not in WITHOUT_API:
+        if _program(name) not in WITHOUT_API:
             env["BATON_API_PORT"] = str(ports[f"{name}_api"])
             env["BATON_API_TOKEN_FILE"] = str(home.token_file)
         if name == "console":
@@ -180,19 +199,26 @@ def _spec(
             env["BATON_SURFACES"] = json.dumps(surfaces)
     return ProcessSpec(
         name=name,
-        argv=(sys.executable, "-m", MODULES[name]),
+        argv=(sys.executable, "-m", MODULES[_program(name)]),
         env=env,
         needs=() if name in SANDBOXES else (KAFKA,),
         ready=partial(answers_ok, LOOPBACK, probe_port, "/readyz"),
     )
 
 
+def _place(server: str, name: str) -> dict[str, str]:
+    """On a server every process of a program shares the database of the program's name."""
+    if not server or _program(name) not in COPIED:
+        return {}
+    return {"BATON_DATABASE": f"{server.rstrip('/')}/{_program(name)}"}
+
+
 def _static_member(name: str) -> dict[str, str]:
-    """On a broker of ours each group has one member: one that was killed is back at once.
+    """On a broker of ours each process is known by its name: one that was killed is back at once.
 
     Otherwise its partitions would wait until the session of the one before has run out.
     """
-    return {"BATON_INSTANCE_ID": name} if name in ("orchestrator", *SERVICES) else {}
+    return {"BATON_INSTANCE_ID": name} if _program(name) in COPIED else {}
 
 
 def _kafka(
@@ -227,10 +253,10 @@ def _addresses(names: Collection[str], bootstrap: str, ports: Mapping[str, int])
     for name in names:
         if name in SANDBOXES:
             found[name] = _url(ports[name])
-        elif name in OURS and name not in WITHOUT_API:
+        elif _program(name) in OURS and _program(name) not in WITHOUT_API:
             found[name] = _url(ports[f"{name}_api"])
     for name in names:
-        if name in OURS:
+        if _program(name) in OURS:
             found[f"{name} metrics"] = _url(ports[f"{name}_ops"]) + "/metrics"
     return found
 

@@ -84,7 +84,8 @@ def chosen(only: str) -> tuple[str, ...]:
     """Process names from `--only`; `core` stands for the five that fulfil orders."""
     if not only:
         return PROCESSES
-    return tuple(CORE) if only == "core" else tuple(name.strip() for name in only.split(","))
+    names = [name.strip() for name in only.split(",")]
+    return tuple(each for name in names for each in (CORE if name == "core" else (name,)))
 
 
 def down(screen: Screen) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Container, Coroutine, Mapping, Sequence
@@ -48,7 +49,7 @@ _ANSWER_WITHIN_S = 30.0
 _TRIES, _BREATH_MS_MAX = 5, 40
 _AGAIN_S = 1.0
 # A process that was stopped in the middle of a transaction must not hold its rows for ever.
-_SESSION = {"idle_in_transaction_session_timeout": "10000", "application_name": "baton"}
+_SESSION = {"idle_in_transaction_session_timeout": "10000"}
 # Deadlock, serialisation, and a key that another transaction inserted since this one looked.
 _DO_AGAIN = ("40001", "40P01", "23505")
 _NOT_YET = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
@@ -226,7 +227,11 @@ def place(url: str) -> str:
 
 
 async def _pool(url: str, size: int, *, read_only: bool = False) -> asyncpg.Pool:
-    settings = {**_SESSION, "default_transaction_read_only": "on" if read_only else "off"}
+    settings = {
+        **_SESSION,
+        "application_name": f"baton-{os.getpid()}",  # whose session it is, for who looks there
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
     told = ""
     while True:
         try:

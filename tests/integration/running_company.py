@@ -219,14 +219,16 @@ async def running_company(
     only: Sequence[str] = WITHOUT_CONSOLE,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     kafka: str = "",
+    company: type[Company] | None = None,
+    **environment: str,
 ) -> AsyncIterator[Company]:
     """On a Kafka of its own or on `kafka`, whatever this shell says; stopped at the end."""
-    home = Home(root)
-    environment = plainly(**({"KAFKA_BOOTSTRAP_SERVERS": kafka} if kafka else {}))
+    home, cluster = Home(root), {"KAFKA_BOOTSTRAP_SERVERS": kafka} if kafka else {}
+    given = plainly(**environment, **cluster)
     try:
-        async with running_stack(home, only=only, extra=extra, environment=environment) as running:
+        async with running_stack(home, only=only, extra=extra, environment=given) as running:
             stack, keepers = running.stack, running.supervisor.keepers
-            yield Company(home, stack.bootstrap, stack.addresses, keepers)
+            yield (company or Company)(home, stack.bootstrap, stack.addresses, keepers)
     except FetchFailed as fault:
         missing(f"{fault.what}; {fault.mend}")
 
