@@ -35,7 +35,7 @@ from services.chassis.positions import Positions
 from services.chassis.redriving import Redriving
 from services.chassis.relay import Relay
 from services.chassis.replay import instead_of, is_single, singles
-from services.chassis.store import Conflict, Plan, Store, StoreError, T, Unavailable
+from services.chassis.store import Conflict, InDoubt, Plan, Store, StoreError, T, Unavailable
 from services.chassis.transaction import Batch, Setting, Tick, Transaction
 
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 5.0
@@ -80,8 +80,7 @@ class Intake(Generic[S]):
         self._observed_badly = False
         self._wake = asyncio.Event()
         self._at_rest = asyncio.Event()
-        self._busy = False
-        self._stopping = False
+        self._busy = self._stopping = self._in_doubt = False
         self.unwritable = ""
         self.relay: Relay | None = None
         self.gateways: Gateways | None = None
@@ -184,13 +183,8 @@ class Intake(Generic[S]):
 
     def _something(self) -> bool:
         late = self._clock.monotonic_s() - self._sent_at_s >= _MARK_WITHIN_S or self._stopping
-        return bool(
-            self._records
-            or self._inside
-            or self._ticks
-            or self._redrivable
-            or (self._sent and late)
-        )
+        waiting = self._records or self._inside or self._ticks or self._redrivable
+        return bool(waiting or (self._sent and late))
 
     @property
     def _redrivable(self) -> bool:
@@ -270,6 +264,7 @@ class Intake(Generic[S]):
             except Unavailable as error:
                 # Nobody's fault: the batch stays whole, and is tried until the store can write.
                 self.unwritable = str(error)
+                self._in_doubt |= isinstance(error, InDoubt)
                 _log.error("the database cannot write; trying again", extra={"reason": str(error)})
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
@@ -285,6 +280,9 @@ class Intake(Generic[S]):
             else:
                 self.unwritable = ""
                 self._committed(batch, waiting, applied, started_s)
+                if self._in_doubt:
+                    self._in_doubt = False  # an earlier try is there too: what it said and began
+                    self._forget()
                 return
 
     def _committed(
@@ -321,10 +319,13 @@ class Intake(Generic[S]):
 
     def _lost(self, batch: Batch, waiting: list[_Waiting], error: Exception) -> None:
         """Memory is not what the database says: reload positions, drop what was read."""
-        assert self.relay is not None
         _log.warning("a write lost its race; reading positions again", extra={"reason": str(error)})
         self._inside.extendleft(reversed(waiting))
         self._sent = [*batch.sent, *self._sent]
+        self._forget()
+
+    def _forget(self) -> None:
+        assert self.relay is not None
         self._positions.distrust()
         self.drop_records()
         self.relay.reload()

@@ -4,7 +4,7 @@ The one module that knows asyncpg. A plan is driven to its end between BEGIN and
 connection, READ COMMITTED: what two writers could both want is locked first or compared as it is
 written (DECISIONS.md names every such place). What lost a deadlock, or a race to insert, is done
 again whole. Cancelling the caller never cancels the transaction. A connection that dies during
-COMMIT is Unavailable: whoever asks again finds his compare-and-set lost if it had landed.
+COMMIT is InDoubt: who asks again loses his compare-and-set if it had landed, or reads all anew.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from services.chassis.store import (
     Conflict,
     Constraint,
     Given,
+    InDoubt,
     Plan,
     Row,
     Select,
@@ -117,7 +118,7 @@ class PostgresStore(PostgresReader):
             try:
                 result = await _steps(plan(), connection)
                 failpoints.reached("before_commit")
-                await connection.execute("COMMIT")
+                await _commit(connection)
                 failpoints.reached("after_commit")
             except BaseException:
                 await _roll_back(connection)
@@ -136,6 +137,16 @@ async def _whole(work: Coroutine[object, object, T]) -> T:
                 await asyncio.wait({running})
         if not running.cancelled():
             running.exception()  # nobody waits for it any more
+        raise
+
+
+async def _commit(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    try:
+        await connection.execute("COMMIT")
+    except _FAULTS as error:
+        fault = _fault(error)
+        if isinstance(fault, Unavailable) and getattr(error, "sqlstate", "") not in _DO_AGAIN:
+            raise InDoubt(str(fault)) from error
         raise
 
 

@@ -26,6 +26,7 @@ PREFIX = "BATON_"
 # Read by other programs of this project; a process passes over them.
 ELSEWHERE = frozenset(
     {
+        "BATON_POSTGRES",
         "BATON_URL",
         "BATON_TOKEN",
         "BATON_PROFILE",

@@ -9,6 +9,7 @@ StoreError
 ├── Conflict        a guarded write hit fewer rows than it must: somebody else moved first
 ├── Constraint      the data broke a rule of the schema: the batch is replayed one by one
 ├── Unavailable     busy, disk full, not writable, connection lost: nobody's fault, try again
+│   └── InDoubt     lost while it committed: what was written may be there and in no memory
 └── WrongDatabase   a person has to look: it is not this program's, or not this release's
 """
 
@@ -41,6 +42,10 @@ class Constraint(StoreError):
 
 class Unavailable(StoreError):
     """The database did not answer or could not write."""
+
+
+class InDoubt(Unavailable):
+    """The answer to the commit was lost: it may be in the database, or not."""
 
 
 class WrongDatabase(StoreError):

@@ -24,7 +24,7 @@ from services.chassis import intake as intake_module
 from services.chassis.handlers import Answer, answers, done
 from services.chassis.messages import Record, TopicPartition
 from services.chassis.positions import GUARDED_RECORDS, Positions
-from services.chassis.store import Conflict, Plan, Unavailable
+from services.chassis.store import Conflict, InDoubt, Plan, T, Unavailable
 from services.chassis.transaction import Tick
 
 PLACE = TopicPartition(COMMANDS, 0)
@@ -55,6 +55,29 @@ async def test_a_submitter_is_answered_after_the_commit(writer: Writer) -> None:
         await until(lambda: writer.member.store.runs)
         await waiting
     assert heard == ["0", [("a", 1)]]
+
+
+@pytest.mark.parametrize(("fault", "reloads"), [(InDoubt, 1), (Unavailable, 0)])
+async def test_what_a_commit_in_doubt_left_is_read_from_the_database(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, fault: type[Unavailable], reloads: int
+) -> None:
+    """It landed and its answer was lost: the second try has nothing to say, the outbox has."""
+    store, drive = writer.member.store, writer.member.store.run
+    lost = [fault("the wire was cut")]
+
+    async def landed(plan: Callable[[], Plan[T]]) -> T:
+        result = await drive(plan)
+        if lost:
+            raise lost.pop()
+        return result
+
+    monkeypatch.setattr(store, "run", landed)
+    async with working(writer):
+        await writer.intake.submit(Ask("a", "r-1", "x"))
+        assert (writer.relay.reloads, writer.positions.distrusted) == (reloads, bool(reloads))
+        writer.load()
+        await writer.intake.submit(Ask("b", "r-2", "x"))
+    assert writer.relay.reloads == reloads
 
 
 async def test_a_handlers_exception_goes_to_its_submitter_alone(writer: Writer) -> None:

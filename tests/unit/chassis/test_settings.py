@@ -145,6 +145,24 @@ def test_a_secret_comes_by_value_or_by_file_and_is_never_shown(tmp_path: Path) -
     assert problems == [f"BATON_PROVIDER_KEY_FILE={absent}: No such file or directory"]
 
 
+def test_a_database_is_a_path_or_a_secret_url(tmp_path: Path) -> None:
+    """The URL of a PostgreSQL holds a password: it may come from a file and is never shown."""
+    url = "postgresql://baton:canary@db:5432/billing"
+    file = tmp_path / "url"
+    file.write_text(f"{url}\n", encoding="utf-8")
+    for given in ({"BATON_DATABASE": url}, {"BATON_DATABASE_FILE": str(file)}):
+        settings = Settings.read({**LEAST, **given}, service="billing")
+        assert isinstance(settings.database, SecretStr)
+        assert settings.database.get_secret_value() == url
+        assert "canary" not in f"{settings!r}{settings}{settings.model_dump()}"
+    plain = Settings.read({**LEAST, "BATON_DATABASE": "some/where.db"}, service="billing")
+    assert plain.database == Path("some/where.db")
+    assert Settings.read(LEAST, service="billing").database == Path(".baton/data/billing.db")
+    assert refused({**LEAST, "BATON_DATABASE": "mysql://root:canary@db/billing"}) == [
+        "BATON_DATABASE: allowed is a path, or postgresql://user:password@host:port/database"
+    ]
+
+
 def test_settings_do_not_change_after_they_were_read() -> None:
     settings = Settings.read(LEAST, service="crm")
     with pytest.raises(ValidationError):

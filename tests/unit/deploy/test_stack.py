@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from deploy.local import jars
 from deploy.local.faults import NoSuchProcess, PlaintextRefused
@@ -132,6 +133,40 @@ def test_only_may_name_the_core(home: Home) -> None:
         "kafka",
         "mail",
     ]
+
+
+def test_copies_share_their_programs_database_on_a_server(home: Home) -> None:
+    """Each has the database of its program; a copy has ports and a name of its own."""
+    given = {"BATON_POSTGRES": "postgresql://baton@db:5432/"}
+    only = chosen("core, payment, orchestrator-2, orchestrator-3")
+    stack = build_stack(home, given, only=only)
+    assert [spec.name for spec in stack.specs] == [
+        "kafka",
+        "payment",
+        "orchestrator",
+        "inventory",
+        "billing",
+        "shipping",
+        "orchestrator-2",
+        "orchestrator-3",
+    ]
+    first, third = env_of(stack, "orchestrator"), env_of(stack, "orchestrator-3")
+    assert first["BATON_DATABASE"] == "postgresql://baton@db:5432/orchestrator"
+    own = {"BATON_INSTANCE_ID": "orchestrator-3"}
+    assert third == {**first, **own, "BATON_OPS_PORT": str(stack.ports["orchestrator-3_ops"])}
+    assert len(set(stack.ports.values())) == len(stack.ports)
+    assert env_of(stack, "payment")["BATON_DATABASE"] == str(home.database("payment"))
+    spec = next(spec for spec in stack.specs if spec.name == "orchestrator-3")
+    assert spec.argv == (sys.executable, "-m", "orchestrator")
+    settings = Settings.read(third, service="orchestrator", elsewhere=ELSEWHERE)
+    assert settings.database == SecretStr("postgresql://baton@db:5432/orchestrator")
+
+
+@pytest.mark.parametrize("name", ["orchestrator-1", "orchestrator-x", "kafka-2", "console-2"])
+def test_what_cannot_have_a_copy_is_no_process(home: Home, name: str) -> None:
+    """Copies are numbered from two, and only of what shares nothing but its database."""
+    with pytest.raises(NoSuchProcess, match=f"no process is called {name}"):
+        build_stack(home, {}, only=[name])
 
 
 def test_ports_stay_and_a_moved_one_is_told(home: Home) -> None:
