@@ -157,10 +157,14 @@ class Reading:
             # The reader forgets that only with a new generation, and a lost race makes none.
             reader.resume(assigned)
         failpoints.reached("positions_before_seek")
-        await reader.seek(inside)
+        try:
+            await reader.seek(inside)
+            self._relay.reload()
+            await self._begin_again(sorted({place.partition for place in assigned}))
+        except (BusError, StoreError):
+            positions.distrust()  # half taken up is not taken up: all of it again
+            raise
         self._seen, self._holding, self.unassigned_since_s = generation, False, None
-        self._relay.reload()
-        await self._begin_again(sorted({place.partition for place in assigned}))
         _log.info("reading", extra={"partitions": len(inside), "generation": generation})
 
     async def _inside_the_log(
@@ -211,10 +215,10 @@ class Reading:
         if self._gateways is not None:
             begun = await self._store.run(lambda: _calling(partitions, self._decode))
             self._gateways.begin(begun)
-        first, self._first = self._first, False
-        again = await self._store.run(lambda: key_verbs.unfinished(started=first))
-        if first:
+        again = await self._store.run(lambda: key_verbs.unfinished(started=self._first))
+        if self._first:
             again += await self._store.run(_tried_at_a_start)
+        self._first = False
         for key in again:
             self._intake.redrive(key)
 

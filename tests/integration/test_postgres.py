@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -25,6 +26,7 @@ import pytest_asyncio
 from deploy.local.stack import COPIED
 from schemas.orders import OrderPlaced
 from tests.conftest import missing
+from tests.cut_wire import Wire, cut_wire
 from tests.integration.books import PHASES, check_books, deliver, many_orders, phases, placed
 from tests.integration.running_company import (
     WITHOUT_CONSOLE,
@@ -188,6 +190,21 @@ async def test_a_server_restarted_again_and_again_loses_nothing(
     assert await check_books(shared, orders) == {name: 2 * n for name, n in AS_PLACED.items()}
     check_journal(shared)
     assert {name: shared.pid(name) for name in pids} == pids
+
+
+@pytest.mark.parametrize("lost", ["COMMIT", "its answer"])
+async def test_a_wire_cut_at_commits_applies_nothing_twice(lost: str, tmp_path: Path) -> None:
+    """Every thirteenth commit of any process dies on the way there or on the way back."""
+    orders = many_orders("cut", 20)
+    wire: Wire
+    with own_server() as server:
+        async with cut_wire(server.url, before=lost == "COMMIT", every=13) as wire:
+            assert urlsplit(wire.url).port != server.port
+            async with company_on(wire.url, tmp_path / "home") as company:
+                await company.publish(*placed(*orders))
+                assert await check_books(company, orders) == AS_PLACED
+                check_journal(company)
+        assert wire.cuts >= 100, wire.cuts
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 from company import COMMANDS, DirectStore, HandClock
 
+from services.chassis import reading
 from services.chassis.bus import BatchUnreadable, OffsetOutside, PartitionStopped
 from services.chassis.messages import Record, TopicPartition
 from services.chassis.positions import Positions
 from services.chassis.reading import Reading
-from services.chassis.store import Plan, Write
+from services.chassis.store import Plan, Unavailable, Write
 from services.chassis.transaction import SQL
 
 FIRST, SECOND = TopicPartition(COMMANDS, 0), TopicPartition(COMMANDS, 1)
@@ -185,3 +186,33 @@ async def test_a_position_outside_its_log_is_not_sought(room: Room) -> None:
     assert set(room.positions.stopped) == {FIRST}
     assert (room.positions.partitions, dict(room.positions.all)) == ({1}, {SECOND: 0})
     assert (room.desk.offsets(FIRST), room.desk.offsets(SECOND)) == ([], [*range(10)])
+
+
+class Calls:
+    """Gateways that are only told which calls are theirs."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def forget(self) -> None:
+        self.told.append("forget")
+
+    def begin(self, calls: Sequence[object]) -> None:
+        self.told.append(f"begin {len(calls)}")
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+async def test_half_taken_up_is_taken_up_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Whichever look into the database fails: positions, calls under way, what a start tries."""
+    monkeypatch.setattr(reading, "_BACKOFF_FIRST_S", 0.0)
+    calls = Calls()
+    room.reading._gateways = calls  # type: ignore[assignment]
+    room.store.faults = [*[None] * failing, Unavailable("the wire was cut")]
+    async with room.reads():
+        await room.polled(1)
+    twice = ["forget", "begin 0"] if failing > 1 else ["forget"]
+    assert calls.told == [*twice, "forget", "begin 0"]
+    assert not room.positions.distrusted
+    assert room.desk.offsets(FIRST)[0] == 0
