@@ -64,11 +64,11 @@ def test_a_process_outside_tests_is_not_armed(
     environment: dict[str, str], problems: list[str]
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings.read({"KAFKA_BOOTSTRAP_SERVERS": "k:1", **environment}, service="billing")
+        Settings.read({"KAFKA_BOOTSTRAP_SERVERS": "localhost:1", **environment}, service="billing")
     assert [str(problem) for problem in caught.value.problems] == problems
 
 
 def test_a_test_may_arm_its_process() -> None:
-    environment = {"KAFKA_BOOTSTRAP_SERVERS": "k:1", "BATON_FAILPOINT": "after_poll:1"}
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": "localhost:1", "BATON_FAILPOINT": "after_poll:1"}
     settings = Settings.read({**environment, "BATON_TEST": "1"}, service="billing")
     assert settings.failpoint == "after_poll:1"

@@ -26,7 +26,7 @@ def lines() -> Iterator[Callable[..., list[str]]]:
 
     def written(**options: str) -> list[str]:
         if options:
-            environment = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", **options}
+            environment = {"KAFKA_BOOTSTRAP_SERVERS": "localhost:1", **options}
             logs.configure(Settings.read(environment, service="billing"), stream)
         said = stream.getvalue().splitlines()
         stream.seek(0)
