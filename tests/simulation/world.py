@@ -47,7 +47,7 @@ from tests.simulation.store import Database, template
 REST_WITHIN_S = 6 * HOUR_S
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 ENVIRONMENT = {
-    "KAFKA_BOOTSTRAP_SERVERS": "simulated:1",
+    "KAFKA_BOOTSTRAP_SERVERS": "localhost:1",
     "BATON_PAYMENT_URL": "http://simulated",
     "BATON_CARRIER_URL": "http://simulated",
     "BATON_SMTP_HOST": "simulated",
