@@ -131,7 +131,7 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+TestBooks.settings = settings(stateful_step_count=15)
 
 
 def test_an_empty_batch_asks_the_database_nothing() -> None:

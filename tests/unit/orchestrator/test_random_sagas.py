@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from saga_cases import CASES, Case, Row
@@ -213,10 +213,5 @@ class AnySaga(RuleBasedStateMachine):
         assert Status.SENT not in statuses or Status.UNDOING not in statuses
 
 
-AnySaga.TestCase.settings = settings(
-    max_examples=150,
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 TestAnySaga = AnySaga.TestCase
+TestAnySaga.settings = settings(stateful_step_count=50)

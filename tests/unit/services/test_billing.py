@@ -11,7 +11,7 @@ from typing import cast
 
 import httpx
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reads import reading
 
@@ -391,7 +391,6 @@ beginnings = st.sampled_from([(), ((held, True),), ((held, True), (taken, True))
 histories = st.lists(st.tuples(commands, st.booleans()), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
 @given(beginnings, histories)
 @example(((held, True), (taken, True)), [(REFUND_3, False), (REFUND_3, False)])
 def test_whatever_is_commanded_the_money_adds_up(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from desk import Desk, every_order
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reads import reading
 
@@ -262,7 +262,6 @@ def test_nothing_personal_shows_when_rows_are_printed() -> None:
 STORIES = st.sampled_from([(PLACED, DISPATCHED, FULFILLED), (PLACED, CANCELLED), (PLACED,)])
 
 
-@settings(max_examples=200, deadline=None)
 @given(STORIES.flatmap(lambda story: st.permutations([*story, REGISTERED, None, None])))
 @example([PLACED, REGISTERED, FULFILLED, None, DISPATCHED, None])
 def test_any_order_of_events_ends_with_the_same_letters(events: Sequence[object]) -> None:
