@@ -6,7 +6,7 @@
 #   make test          every test
 #   make check         lints, types and the architecture
 #   make bench         speed and memory (BENCH_S=30 seconds a measurement)
-#   make prove         check and test, with every part of the machine required
+#   make prove         check and test, with every part of the machine and long random searches
 #   make reference     write deploy/REFERENCE.md and the README's pictures from the code
 
 SHELL := /bin/bash
@@ -84,7 +84,7 @@ reference: $(STAMP)
 	@$(BIN)/python -m deploy.reference
 
 prove: check
-	@BATON_REQUIRE_ALL=1 $(MAKE) test
+	@BATON_REQUIRE_ALL=1 HYPOTHESIS_PROFILE=prove $(MAKE) test
 
 # By hand, when a dependency moves. Needs uv (pip install uv); no registry's address is written.
 lock:
