@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -80,13 +81,19 @@ class HonestWorld(RuleBasedStateMachine):
         self.timers: dict[str, SetTimer] = {}
         self.journal: list[Entry] = []
 
-    @initialize(case=st.sampled_from(CASES), first=st.sampled_from(["start", "start", "cancel"]))
+    @initialize(
+        case=st.sampled_from(CASES),
+        first=st.sampled_from(["nothing", "start", "turned back", "cancelled early"]),
+    )
     def choose(self, case: Case, first: str) -> None:
         self.case = case
-        if first == "start":
-            self.start("one")
-        else:
+        if first == "cancelled early":
             self.somebody_cancels("a")
+        elif first != "nothing":
+            self.start("one")
+        if first == "turned back":
+            self.an_operator_presses(Verb.COMPENSATE)
+            self.for_a_while_all_goes_well(1)
 
     def tell(self, stimulus: Stimulus) -> Result:
         before = self.instance
@@ -169,15 +176,24 @@ class HonestWorld(RuleBasedStateMachine):
         name = type(body).avro_name  # type: ignore[attr-defined]
         self.tell(Replied(body, name, f"{operation}/{kind.value}", operation, owner))
 
-    @rule(index=INDEX, unsent=st.sampled_from([False, False, True]), times=st.sampled_from([1, 9]))
-    def timers_fire(self, index: int, unsent: bool, times: int) -> None:  # noqa: FBT001
-        """One, or a long silence."""
-        for _ in range(times):
-            if not self.timers:
-                return
+    @rule(index=INDEX, unsent=st.sampled_from([False, False, True]))
+    def a_timer_fires(self, index: int, unsent: bool) -> None:  # noqa: FBT001
+        if self.timers:
             timer = self.timers.pop(sorted(self.timers)[index % len(self.timers)])
             self.now_us = max(self.now_us, timer.due_us)
             assert self.tell(TimerFired(timer.step, timer.kind, unsent)) is Result.APPLIED
+
+    @precondition(lambda self: any(name.endswith("/undo") for name in self.timers))
+    @rule()
+    def nobody_answers_an_undo(self) -> None:
+        """For longer than anybody waits for one."""
+        name = next(name for name in self.timers if name.endswith("/undo"))
+        for _ in range(12):
+            timer = self.timers.pop(name)
+            self.now_us = max(self.now_us, timer.due_us)
+            self.tell(TimerFired(timer.step, timer.kind))
+        assert self.instance is not None
+        assert self.instance.phase is Phase.NEEDS_OPERATOR
 
     @rule(index=INDEX, kind=st.sampled_from(Kind))
     def a_stale_timer_fires(self, index: int, kind: Kind) -> None:
