@@ -40,6 +40,8 @@ LANES = {
 }
 SEED = 1
 ORDERS_A_SECOND = 4
+# A lane may have nothing to do before those that it hears from have come to their ends.
+LANES_WITHIN_S = 150
 
 
 async def test_killed_at_every_moment_the_company_ends_every_order_once(
@@ -48,7 +50,7 @@ async def test_killed_at_every_moment_the_company_ends_every_order_once(
     """Each process dies at its moments, then all at once; then books and databases are whole."""
     random = Random(SEED)
     load = Load(disturbed, random, "chaos")
-    campaign = Campaign(disturbed, random, load, Tally(SEED))
+    campaign = Campaign(disturbed, random, load, Tally(SEED), LANES_WITHIN_S)
     async with load.running(ORDERS_A_SECOND):
         await campaign.kill_along(LANES)
         await campaign.all_at_once(OURS)
