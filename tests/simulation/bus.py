@@ -129,7 +129,8 @@ class Broker:
         if healed and manners.delay and roll() < manners.delay:
             self.count("delay")
             self.not_in_order.add(out.id)
-            self.later(6 * roll(), out)
+            # Beyond the time that a step is given, too: then an undo overtakes its do.
+            self.later(self.random.choice((6, 6, 150)) * roll(), out)
             return
         self.append(out.topic, key, out.value, out.headers)
         if manners.twice and roll() < manners.twice:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from schemas.topics import topics_read_by
 from services.chassis.messages import Record
+from tests.simulation.evidence import judged
 from tests.simulation.outside import Booking, Payment
-from tests.simulation.scenario import Order
+from tests.simulation.scenario import FULL, Order
 from tests.simulation.store import Database
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Evidence:
 
     @property
     def full(self) -> bool:
-        return "crm" in self.world.databases
+        return len(self.world.databases) == len(FULL)
 
     def db(self, name: str) -> Database:
         return self.world.databases[name]
@@ -54,7 +55,8 @@ def violations(world: World) -> list[str]:
     if len(rows) != len(phases) or phases.keys() < wanted:
         return [f"I-1 submissions and sagas differ: {sorted(wanted ^ phases.keys())}"]
     seen = Evidence(world, phases)
-    return [f"{name} {found}" for name, check in CHECKS for found in check(seen)]
+    found = [f"{name} {wrong}" for name, check in CHECKS for wrong in check(seen)]
+    return found + ([*judged(world)] if seen.full else [])
 
 
 def one_outcome(seen: Evidence) -> Iterator[str]:

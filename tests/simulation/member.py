@@ -29,7 +29,7 @@ from tests.simulation.store import Database, Handle
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TELL_S, TELL_MAX_S = 1.0, 30.0
+TELL_S, TELL_MAX_S = 2.0, 30.0
 BASE_US = 1_763_900_000_000_000
 
 

@@ -98,7 +98,7 @@ class Scenario:
         # Mostly a few kinds together: all of them at once hide each other.
         on = [each for each in CLASSES if random.random() < random.choice((0.15, 0.35, 0.6))]
         placed = tuple(_order(random, number) for number in range(orders))
-        tick_s = random.choice((0.25, 1.0, 5.0))
+        tick_s = random.choice((0.25, 2.0, 2.0, 2.0, 5.0, 5.0))
         return cls(
             seed=seed,
             partitions=random.choice((1, 2, 3, 4)),
