@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from schemas.topics import topics_read_by
 from services.chassis.assembly import Ground, Parts, Program, assemble
+from services.chassis.bus import BusError
 from services.chassis.items import Application, Applied, Arrived, Item
 from services.chassis.lifecycle import end_cleanly, was_clean
 from services.chassis.settings import Settings
 from services.chassis.startup import wait_for_store
-from services.chassis.store import Plan
+from services.chassis.store import Plan, StoreError
 from tests.simulation.bus import Others, Publisher, Reader
 from tests.simulation.loop import OWNER, Killed, never, pause
 from tests.simulation.outside import Http, Mail
@@ -118,7 +119,7 @@ class Member:
                 await asyncio.wait({self._loops[0]})
                 await parts.keeping.commit()
                 await self.store.run(end_cleanly)
-        except TimeoutError:
+        except (TimeoutError, BusError, StoreError):
             self.world.count("stop_cut_off")
 
     def spawn(self, work: Coroutine[object, object, object]) -> asyncio.Task[object]:
