@@ -83,17 +83,21 @@ class HonestWorld(RuleBasedStateMachine):
 
     @initialize(
         case=st.sampled_from(CASES),
-        first=st.sampled_from(["nothing", "start", "turned back", "cancelled early"]),
+        first=st.sampled_from(["nothing", "start", "turned back", "left alone", "cancelled early"]),
+        depth=st.integers(0, 3),
     )
-    def choose(self, case: Case, first: str) -> None:
+    def choose(self, case: Case, first: str, depth: int) -> None:
         self.case = case
         if first == "cancelled early":
             self.somebody_cancels("a")
         elif first != "nothing":
             self.start("one")
-        if first == "turned back":
+            self.for_a_while_all_goes_well(depth)
+        if first in ("turned back", "left alone"):
             self.an_operator_presses(Verb.COMPENSATE)
             self.for_a_while_all_goes_well(1)
+        if first == "left alone" and self.timers:
+            self.a_long_silence(0, served=False)
 
     def tell(self, stimulus: Stimulus) -> Result:
         before = self.instance
@@ -102,6 +106,8 @@ class HonestWorld(RuleBasedStateMachine):
         self.journal += decision.entries
         for send in decision.sends:
             if not isinstance(send, Publish):
+                assert after is not None
+                assert not after.paused
                 self.commands.append((send.step, send.kind))
             elif send.kind == "outcome":
                 self.outcomes.append(send)
@@ -183,17 +189,21 @@ class HonestWorld(RuleBasedStateMachine):
             self.now_us = max(self.now_us, timer.due_us)
             assert self.tell(TimerFired(timer.step, timer.kind, unsent)) is Result.APPLIED
 
-    @precondition(lambda self: any(name.endswith("/undo") for name in self.timers))
-    @rule()
-    def nobody_answers_an_undo(self) -> None:
-        """For longer than anybody waits for one."""
-        name = next(name for name in self.timers if name.endswith("/undo"))
+    @precondition(lambda self: self.timers)
+    @rule(index=INDEX, served=st.booleans())
+    def a_long_silence(self, index: int, served: bool) -> None:  # noqa: FBT001
+        """Longer than anybody waits for one reply, though the command may well have been served."""
+        name = sorted(self.timers)[index % len(self.timers)]
+        timer = self.timers[name]
+        if served:
+            self.serve(timer.step, timer.kind)
         for _ in range(12):
-            timer = self.timers.pop(name)
-            self.now_us = max(self.now_us, timer.due_us)
-            self.tell(TimerFired(timer.step, timer.kind))
+            if name in self.timers:
+                self.now_us = max(self.now_us, self.timers.pop(name).due_us)
+                self.tell(TimerFired(timer.step, timer.kind))
         assert self.instance is not None
-        assert self.instance.phase is Phase.NEEDS_OPERATOR
+        overdue = self.instance.phase is Phase.NEEDS_OPERATOR
+        assert overdue or timer.kind is Kind.DO
 
     @rule(index=INDEX, kind=st.sampled_from(Kind))
     def a_stale_timer_fires(self, index: int, kind: Kind) -> None:
@@ -260,8 +270,10 @@ class HonestWorld(RuleBasedStateMachine):
             if asked & {row.step for row in later}:
                 assert {row.step for row in earlier} <= asked
         firm = set(plan.names[plan.turning :])
-        undone = {step for step, kind in self.commands if kind is Kind.UNDO}
-        assert not undone & firm
+        undone = list(dict.fromkeys(step for step, kind in self.commands if kind is Kind.UNDO))
+        places = [self.case.place_of(step) for step in undone]
+        assert places == sorted(places, reverse=True)
+        assert not firm.intersection(undone)
         assert not (undone and self.effective() & firm)
 
     @invariant()
@@ -290,9 +302,10 @@ class HonestWorld(RuleBasedStateMachine):
             for (step, kind), body in list(self.replies):
                 self.hear(step, kind, body)
         assert self.instance.finished, self.instance.state
-        for check in (self.one_outcome_for_ever, self.all_or_nothing):
-            check()
+        self.one_outcome_for_ever()
+        self.all_or_nothing()
         self.each_effect_once_and_undone_once()
+        self.nothing_happens_before_its_turn()
 
 
 def test_a_saga_among_honest_participants_ends_whole_or_not_at_all() -> None:
