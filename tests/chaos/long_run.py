@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=ROOT / ".baton" / "chaos.json")
+    parser.add_argument("--result", type=Path, default=ROOT / ".baton" / "chaos.json")
     given = parser.parse_args(arguments)
     root, tally, began = Path(tempfile.mkdtemp(prefix="chaos-")), Tally(given.seed), monotonic()
     try:
@@ -118,8 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tally.seconds = round(monotonic() - began, 1)
     too_little = void(tally, given.kills)
     said = {"commit": commit(), "wanted": given.kills, "void": too_little, **tally.as_json()}
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(said, indent=1) + "\n")
+    given.result.parent.mkdir(parents=True, exist_ok=True)
+    given.result.write_text(json.dumps(said, indent=1) + "\n")
     SAY(json.dumps(said, indent=1))
     if tally.violations:
         SAY(f"violated; the state folder is kept: {root}")

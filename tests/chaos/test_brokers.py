@@ -77,6 +77,7 @@ class Cluster:
         return await self.copies() == {(len(NODES), len(NODES))}
 
 
+@pytest.mark.costly
 async def test_any_broker_of_three_may_be_lost_while_orders_go_on(tmp_path: Path) -> None:
     """Each in turn killed and started again; orders placed while it is away end while it is."""
     cluster = Cluster(tmp_path / "kafka")

@@ -18,6 +18,7 @@ from tests.integration.books import check_books, many_orders, phases, placed
 from tests.integration.running_company import Company, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
+COSTLY = pytest.mark.costly
 
 ORDERS_EACH = 40
 AS_PLACED = {"fulfilled": 28, "cancelled": 12}
@@ -47,7 +48,7 @@ def timers_fired(company: Company, prefix: str) -> list[tuple[object, ...]]:
     )
 
 
-@pytest.mark.parametrize("process", ["orchestrator", "billing"])
+@pytest.mark.parametrize("process", ["orchestrator", pytest.param("billing", marks=COSTLY)])
 async def test_a_clock_that_jumps_an_hour_back_and_forth_times_nothing_out(
     disturbed: Company, process: str
 ) -> None:
@@ -81,7 +82,7 @@ async def test_a_clock_that_jumps_an_hour_back_and_forth_times_nothing_out(
     assert await check_books(disturbed, orders) == AS_PLACED
 
 
-@pytest.mark.parametrize("process", ["orchestrator", "inventory"])
+@pytest.mark.parametrize("process", ["orchestrator", pytest.param("inventory", marks=COSTLY)])
 async def test_a_process_frozen_beyond_its_session_goes_on_where_it_was(
     disturbed: Company, process: str
 ) -> None:

@@ -23,6 +23,7 @@ from tests.integration.books import check_books, many_orders, phases, placed
 from tests.integration.running_company import Company, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
+COSTLY = pytest.mark.costly
 
 ORDERS_EACH = 40
 AS_PLACED = {"fulfilled": 28, "cancelled": 12}
@@ -57,7 +58,10 @@ def somebody_writes(company: Company, process: str) -> Iterator[None]:
         other.rollback()
 
 
-@pytest.mark.parametrize("process", ["orchestrator", "inventory", "billing"])
+@pytest.mark.parametrize(
+    "process",
+    ["orchestrator", *(pytest.param(each, marks=COSTLY) for each in ("inventory", "billing"))],
+)
 @pytest.mark.parametrize(
     ("kept_from_writing", "reason"),
     [

@@ -105,7 +105,10 @@ async def alarm_of(company: Company, service: str) -> str:
     ("service", "step", "topic", "lose"),
     [
         ("billing", "payment", "billing.payment.commands.v1", delete_all_records),
-        ("inventory", "stock", "inventory.stock.commands.v1", make_anew),
+        pytest.param(
+            *("inventory", "stock", "inventory.stock.commands.v1", make_anew),
+            marks=pytest.mark.costly,
+        ),
     ],
     ids=["truncated", "made anew"],
 )

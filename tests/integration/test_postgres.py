@@ -150,7 +150,9 @@ async def test_two_of_each_share_the_work_and_the_books_agree(shared: Shared) ->
         assert read > 0, name
 
 
-@pytest.mark.parametrize("inside", ["a transaction", "no transaction"])
+@pytest.mark.parametrize(
+    "inside", ["a transaction", pytest.param("no transaction", marks=pytest.mark.costly)]
+)
 async def test_a_stopped_orchestrator_that_wakes_up_changes_nothing(
     shared: Shared, server: PostgresServer, inside: str
 ) -> None:
@@ -192,7 +194,7 @@ async def test_a_server_restarted_again_and_again_loses_nothing(
     assert {name: shared.pid(name) for name in pids} == pids
 
 
-@pytest.mark.parametrize("lost", ["COMMIT", "its answer"])
+@pytest.mark.parametrize("lost", ["COMMIT", pytest.param("its answer", marks=pytest.mark.costly)])
 async def test_a_wire_cut_at_commits_applies_nothing_twice(lost: str, tmp_path: Path) -> None:
     """Every thirteenth commit of any process dies on the way there or on the way back."""
     orders = many_orders("cut", 20)

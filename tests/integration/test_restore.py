@@ -33,6 +33,7 @@ from tests.integration.running_company import (
 )
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
+COSTLY = pytest.mark.costly
 
 BATON = (sys.executable, "-m", "orchestrator.operate.cli")
 KILLED = ("orchestrator", *SERVICES)
@@ -106,7 +107,10 @@ async def begin_all(company: Company) -> None:
     await company.ready(*KILLED)
 
 
-@pytest.mark.parametrize("service", ["orchestrator", "billing", "inventory"])
+@pytest.mark.parametrize(
+    "service",
+    ["orchestrator", *(pytest.param(each, marks=COSTLY) for each in ("billing", "inventory"))],
+)
 async def test_a_database_from_an_older_copy_catches_up(
     own: Company, service: str, tmp_path: Path
 ) -> None:

@@ -289,8 +289,7 @@ PROVING = os.environ.get("HYPOTHESIS_PROFILE") == "prove"
 
 def costly(case: object) -> object:
     """A case of a parametrised test that takes its time: only `make prove` has it."""
-    unasked = pytest.mark.skipif(not PROVING, reason="costly: HYPOTHESIS_PROFILE=prove")
-    return pytest.param(case, marks=unasked)
+    return pytest.param(case, marks=pytest.mark.costly)
 
 
 def explore(world: World, always: Look, at_end: Look) -> int:
