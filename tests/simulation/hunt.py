@@ -34,6 +34,7 @@ TESTS = (
     "tests/unit/chassis/test_redrive.py",
     "tests/unit/orchestrator",
     "tests/unit/services",
+    "tests/unit/chassis/test_cancelled_anywhere.py",
 )
 _PYTEST = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "not postgres")
 # What is lost, late, doubled and unknown in every second seed, whatever else happens there.
