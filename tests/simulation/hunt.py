@@ -29,7 +29,10 @@ SEEDS_MAX = 400
 HANGS_AFTER_S = 120
 ORDERS = 12
 TESTS = (
-    *(f"tests/unit/chassis/test_{each}.py" for each in ("transaction", "guards", "timers")),
+    *(
+        f"tests/unit/chassis/test_{each}.py"
+        for each in ("transaction", "guards", "timers", "admission")
+    ),
     *(f"tests/unit/chassis/test_{each}.py" for each in ("relay", "reading", "intake", "gateways")),
     "tests/unit/chassis/test_participant.py",
     "tests/unit/chassis/test_redrive.py",
