@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import pytest
 from company import COMMANDS, DirectStore, Kafka, Killed
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -130,7 +131,7 @@ class Books(RuleBasedStateMachine):
         assert self.store.drive(plan) == bare
 
 
-TestBooks = Books.TestCase
+TestBooks = pytest.mark.searches(Books.TestCase)
 TestBooks.settings = settings(stateful_step_count=15)
 
 

@@ -11,6 +11,7 @@ import contextlib
 from collections import Counter
 from dataclasses import dataclass
 
+import pytest
 from company import CODEC, HANDLERS, Kafka, Killed, Member, billing, command
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -182,5 +183,5 @@ class Operations(RuleBasedStateMachine):
         assert said.keys() == answered | undone
 
 
-TestOperations = Operations.TestCase
+TestOperations = pytest.mark.searches(Operations.TestCase)
 TestOperations.settings = settings(stateful_step_count=20)

@@ -147,6 +147,7 @@ def as_if_alone(world: World, name: str) -> None:
     ]
 
 
+@pytest.mark.searches
 @pytest.mark.parametrize("name", ["x-1", "13747"])
 def test_one_key_in_two_sagas_is_two_affairs(name: str) -> None:
     """An order named as a customer: neither saga hears, times or undoes what is the other's."""

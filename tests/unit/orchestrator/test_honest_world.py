@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -308,6 +309,7 @@ class HonestWorld(RuleBasedStateMachine):
         self.nothing_happens_before_its_turn()
 
 
+@pytest.mark.searches
 def test_a_saga_among_honest_participants_ends_whole_or_not_at_all() -> None:
     """Whatever happens meanwhile; and every phase was met on the way."""
     met: set[object] = set()

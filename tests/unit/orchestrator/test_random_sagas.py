@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -213,5 +214,5 @@ class AnySaga(RuleBasedStateMachine):
         assert Status.SENT not in statuses or Status.UNDOING not in statuses
 
 
-TestAnySaga = AnySaga.TestCase
+TestAnySaga = pytest.mark.searches(AnySaga.TestCase)
 TestAnySaga.settings = settings(stateful_step_count=50)

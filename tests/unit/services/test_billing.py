@@ -391,6 +391,7 @@ beginnings = st.sampled_from([(), ((held, True),), ((held, True), (taken, True))
 histories = st.lists(st.tuples(commands, st.booleans()), max_size=12)
 
 
+@pytest.mark.searches
 @given(beginnings, histories)
 @example(((held, True), (taken, True)), [(REFUND_3, False), (REFUND_3, False)])
 def test_whatever_is_commanded_the_money_adds_up(

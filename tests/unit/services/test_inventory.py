@@ -300,6 +300,7 @@ def messages(draw: st.DrawFn) -> object:
     )
 
 
+@pytest.mark.searches
 @given(st.lists(messages(), max_size=40))
 def test_stock_always_adds_up(sequence: list[object]) -> None:
     """After any message on hand + reserved + gone is what was received; nothing is negative."""

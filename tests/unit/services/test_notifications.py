@@ -262,6 +262,7 @@ def test_nothing_personal_shows_when_rows_are_printed() -> None:
 STORIES = st.sampled_from([(PLACED, DISPATCHED, FULFILLED), (PLACED, CANCELLED), (PLACED,)])
 
 
+@pytest.mark.searches
 @given(STORIES.flatmap(lambda story: st.permutations([*story, REGISTERED, None, None])))
 @example([PLACED, REGISTERED, FULFILLED, None, DISPATCHED, None])
 def test_any_order_of_events_ends_with_the_same_letters(events: Sequence[object]) -> None:
