@@ -77,9 +77,13 @@ def _seeds(asked: argparse.Namespace, began_s: float) -> Iterator[int]:
 class _Progress:
     def __init__(self, began_s: float) -> None:
         self._began_s, self._told_s = began_s, 0.0
+        self._failed = 0
 
     def __call__(self, totals: Totals) -> None:
         now_s = time.monotonic()
+        for told in totals.failed[self._failed :]:
+            sys.stderr.write(f"\nseed {told.seed}: {told.violation}\n")
+        self._failed = len(totals.failed)
         if now_s - self._told_s < 1:
             return
         self._told_s = now_s

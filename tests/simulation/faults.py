@@ -11,8 +11,6 @@ from tests.simulation.scenario import HOUR_S, Fault
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-UNCLEAN_ENDS_MAX = 3  # of a process: a record that it dies of three times is a dead letter
-
 
 def happen(world: World, fault: Fault) -> None:
     world.trace.append(("happens", str(fault)))
@@ -27,7 +25,7 @@ def _crash(world: World, fault: Fault) -> None:
 def _power_loss(world: World, fault: Fault) -> None:
     world.count("power_loss")
     for members in list(world.members.values()):
-        for member in list(members):
+        for member in filter(world.may_die, list(members)):
             world.kill(member, 1 + fault.value * 10)
 
     def lost() -> None:
@@ -39,7 +37,7 @@ def _power_loss(world: World, fault: Fault) -> None:
 
 def _stop(world: World, fault: Fault) -> None:
     members = world.members[fault.target]
-    if not members:
+    if not members or not world.may_die(members[0]):
         return
     world.count("stop")
     member = members[0]
@@ -64,7 +62,7 @@ def _zombie(world: World, fault: Fault) -> None:
 
     def one_leaves() -> None:
         leaving = old if fault.value < 0.7 else new
-        if not leaving.dead:
+        if not leaving.dead and world.may_die(leaving):
             world.kill(leaving, 0.1)
 
     world.loop.call_later(fault.value * 25, one_leaves)
@@ -135,7 +133,7 @@ def _outage(world: World, fault: Fault) -> None:
         world.loop.call_later(HOUR_S, _broker_up, world)
         return
     world.down.add(fault.target)
-    for member in list(world.members[fault.target]):
+    for member in filter(world.may_die, list(world.members[fault.target])):
         world.kill(member, 0.0)
 
 

