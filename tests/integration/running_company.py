@@ -234,15 +234,10 @@ async def running_company(
 
 
 def plainly(**more: str) -> dict[str, str]:
-    """This shell's environment without what it says of Kafka and of Baton."""
-    return {
-        **{
-            name: value
-            for name, value in os.environ.items()
-            if name != "KAFKA_BOOTSTRAP_SERVERS" and not name.startswith("BATON_")
-        },
-        **more,
-    }
+    """This shell's environment without what it says of Kafka, of Baton, and of a make around us."""
+    ours = ("KAFKA_BOOTSTRAP_SERVERS", "BATON_", "MAKE", "MFLAGS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, **more}
 
 
 def opened(column: object) -> object:
