@@ -20,7 +20,7 @@ from deploy.local import jars
 from tests.conftest import REQUIRE_ALL, missing
 from tests.integration.running_company import plainly
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.costly]
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "65534"
