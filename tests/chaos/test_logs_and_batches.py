@@ -58,7 +58,10 @@ async def stopped_partitions(company: Company, process: str) -> tuple[int, str]:
     return answer.status_code, checks.get("partitions", "")
 
 
-@pytest.mark.parametrize("running", [True, False], ids=["read from", "away"])
+@pytest.mark.parametrize(
+    "running",
+    [pytest.param(True, id="read from"), pytest.param(False, id="away", marks=pytest.mark.costly)],
+)
 async def test_a_log_truncated_under_its_reader_stops_and_nothing_is_skipped(
     tmp_path: Path, *, running: bool
 ) -> None:

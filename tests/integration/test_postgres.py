@@ -194,7 +194,8 @@ async def test_a_server_restarted_again_and_again_loses_nothing(
     assert {name: shared.pid(name) for name in pids} == pids
 
 
-@pytest.mark.parametrize("lost", ["COMMIT", pytest.param("its answer", marks=pytest.mark.costly)])
+@pytest.mark.costly
+@pytest.mark.parametrize("lost", ["COMMIT", "its answer"])
 async def test_a_wire_cut_at_commits_applies_nothing_twice(lost: str, tmp_path: Path) -> None:
     """Every thirteenth commit of any process dies on the way there or on the way back."""
     orders = many_orders("cut", 20)
