@@ -17,7 +17,7 @@ from tests.chaos.lives import kill_now
 from tests.integration.books import check_books, many_orders, phases, placed
 from tests.integration.running_company import Company, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.stack, pytest.mark.costly, pytest.mark.asyncio(loop_scope="session")]
 COSTLY = pytest.mark.costly
 
 ORDERS_EACH = 40
