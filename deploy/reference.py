@@ -100,6 +100,7 @@ def _metrics() -> str:
     lists = {
         "Every process exports": CHASSIS,
         "The orchestrator exports of its sagas": _named("orchestrator.metrics", "SAGAS"),
+        "The console exports of itself": _named("orchestrator.operate.metrics", "CONSOLE"),
     }
     heads = ("metric", "type", "labels", "meaning")
     return "\n".join(

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute
 from orchestrator.operate.api import routes
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
+from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
@@ -54,7 +55,10 @@ class Console:
         self._settings = settings
         self._stopped = asyncio.Event()
         self._database = Check("database", ok=False, reason="not looked at yet")
-        self.metrics = Metrics(NAME, Known({}, {}, ()), version=version("baton-saga"))
+        self.metrics = Metrics(
+            NAME, Known({}, {}, ()), version=version("baton-saga"), families=CONSOLE
+        )
+        self.counted = ConsoleMetrics(self.metrics.meters)
 
     def stop(self) -> None:
         self._stopped.set()

@@ -11,6 +11,7 @@ from deploy.pictures import processes
 from deploy.reference import README, REFERENCE, pictured, reference
 from deploy.verbs import verbs
 from orchestrator.metrics import SAGAS
+from orchestrator.operate.metrics import CONSOLE
 from orchestrator.sagas import FULFILMENT, ONBOARDING
 from schemas.catalogue import load_catalogue
 from schemas.topics import TOPICS
@@ -33,7 +34,7 @@ def test_the_pictures_of_the_readme_are_what_the_code_says() -> None:
     "names",
     [
         pytest.param([row.variable for row in Settings.describe()], id="settings"),
-        pytest.param([each.name for each in (*CHASSIS, *SAGAS)], id="metrics"),
+        pytest.param([each.name for each in (*CHASSIS, *SAGAS, *CONSOLE)], id="metrics"),
         pytest.param([topic.name for topic in TOPICS], id="topics"),
         pytest.param([each.name for each in verbs()[1:]], id="verbs"),
         pytest.param(

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from orchestrator.metrics import SAGAS, SagaMetrics, Shape
+from orchestrator.operate.metrics import CONSOLE
 from services.chassis.metrics import CHASSIS, Family, Meters
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -63,9 +64,9 @@ def test_sagas_are_counted_by_what_their_definition_names(meters: Meters) -> Non
 
 def test_the_catalogue_goes_on_by_the_same_rules() -> None:
     """No name twice over all programs; units and suffixes as Prometheus wants them."""
-    catalogue = (*CHASSIS, *SAGAS)
+    catalogue = (*CHASSIS, *SAGAS, *CONSOLE)
     assert len({family.name for family in catalogue}) == len(catalogue)
-    assert [family for family in SAGAS if not well_named(family)] == []
+    assert [family for family in (*SAGAS, *CONSOLE) if not well_named(family)] == []
 
 
 def well_named(family: Family) -> bool:
