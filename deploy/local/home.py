@@ -54,6 +54,11 @@ class Home:
         return self.root / "ports.json"
 
     @property
+    def server(self) -> Path:
+        """Says on which server the databases lie, where they are no files."""
+        return self.root / "server"
+
+    @property
     def token_file(self) -> Path:
         return self.root / "token"
 

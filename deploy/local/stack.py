@@ -14,17 +14,22 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import SecretStr
 
 from schemas.topics import PARTITIONS_LOCAL, all_topics
 from services.chassis.bus import BusError
 from services.chassis.bus_admin import Admin, TopicSpec
+from services.chassis.database import Place
 from services.chassis.settings import remote_in_plaintext
 
 from . import jars
 from .child import ProcessSpec
-from .faults import NoSuchProcess, PlaintextRefused, ProcessFailed
-from .home import Home
+from .faults import HomeUnusable, NoSuchProcess, PlaintextRefused, ProcessFailed
+from .home import Home, write_whole
 from .kafka import Broker
 from .ports import LOOPBACK, choose_ports, read_ports
 from .web_probe import answers_ok
@@ -112,11 +117,16 @@ def build_stack(
     base["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
     names = [name for name in PROCESSES if name in only and not (name == KAFKA and given)]
     names += copies
-    server = environment.get("BATON_POSTGRES", "")
+    server = server_of(home, environment)
+    if server:
+        write_whole(home.server, f"{_shown(server)}\n")
     specs = []
     for name in names:
         spec = _spec(name, home, ports, base, report)
-        own = _place(server, name) | ({} if given else _static_member(name))
+        own = {"BATON_DATABASE": _place(home, name, server)}
+        own |= {} if given else _static_member(name)
+        if name == "console":
+            own["BATON_ORCHESTRATOR_DATABASE"] = _place(home, "orchestrator", server)
         needs = tuple(need for need in spec.needs if need in names)
         env = {**spec.env, **own, **(extra or {}).get(name, {})}
         specs.append(replace(spec, needs=needs, env=env))
@@ -178,7 +188,7 @@ def _spec(
 ) -> ProcessSpec:
     if name == KAFKA:
         return _kafka(home, ports, base, report)
-    env = dict(base) | {"BATON_DATABASE": str(home.database(_program(name)))}
+    env = dict(base)
     if name in SANDBOXES:
         env["BATON_API_PORT"] = str(ports[name])
         if name == "mail":
@@ -206,11 +216,37 @@ def _spec(
     )
 
 
-def _place(server: str, name: str) -> dict[str, str]:
-    """On a server every process of a program shares the database of the program's name."""
-    if not server or _program(name) not in COPIED:
-        return {}
-    return {"BATON_DATABASE": f"{server.rstrip('/')}/{_program(name)}"}
+def server_of(home: Home, environment: Mapping[str, str]) -> str:
+    """`BATON_POSTGRES`, or "" where databases are files. Raises HomeUnusable where it is missing:
+    files beside the databases of a server would be another company of the same name.
+    """
+    given = environment.get("BATON_POSTGRES", "")
+    if not given and home.server.exists():
+        where = home.server.read_text(encoding="utf-8").strip()
+        raise HomeUnusable(
+            f"the databases of {home.root} lie on {where}, and BATON_POSTGRES is not set",
+            mend=f"export BATON_POSTGRES={where}   (with user and password)",
+        )
+    return given
+
+
+def place_of(home: Home, process: str, server: str) -> Place:
+    """Of the process's database: on the server each program has the one of its name."""
+    program = _program(process)
+    if not server or program not in COPIED:
+        return home.database(program)
+    parts = urlsplit(server)
+    return SecretStr(urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{program}")))
+
+
+def _shown(server: str) -> str:
+    parts = urlsplit(server)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _place(home: Home, process: str, server: str) -> str:
+    place = place_of(home, process, server)
+    return str(place) if isinstance(place, Path) else place.get_secret_value()
 
 
 def _static_member(name: str) -> dict[str, str]:

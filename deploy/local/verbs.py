@@ -38,7 +38,16 @@ UNREACHABLE: Final = 7
 DOWN_WITHIN_S: Final = 90.0
 UP_WITHIN_S: Final = 900.0
 LOOK_AGAIN_S: Final = 0.2
-DELETED_BY_RESET: Final = ("kafka", "data", "logs", "run", "ports.json", "token", "bench.json")
+DELETED_BY_RESET: Final = (
+    "kafka",
+    "data",
+    "logs",
+    "run",
+    "ports.json",
+    "token",
+    "server",
+    "bench.json",
+)
 COLUMNS: Final = ("process", "state", "pid", "restarts", "since_s", "exit_code")
 
 
@@ -145,6 +154,8 @@ def reset(screen: Screen, *, yes: bool = False) -> int:
         screen.say("nothing was deleted. Without a question: baton reset --yes")
         return REFUSED
     asyncio.run(child.end_strays(home))
+    if home.server.exists():
+        screen.say(f"the databases on {home.server.read_text().strip()} stay: drop them there")
     for path in found:
         if path.is_dir():
             shutil.rmtree(path)

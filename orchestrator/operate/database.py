@@ -1,7 +1,8 @@
 """The orchestrator's database as the console sees it: read only, and perhaps not there yet.
 
-Opened at the first read and again when the file was replaced (a reset, a restored copy); then
-`generation` grows and whoever remembers anything of the former file forgets it. Knows no table.
+Opened at the first read, and a file again when it was replaced (a reset, a restored copy). What
+was replaced in either kind of database makes `generation` grow, and whoever remembers anything of
+the former one forgets it. Knows no table but by name.
 """
 
 from __future__ import annotations
@@ -11,22 +12,31 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
-from services.chassis.sqlite import SqliteReader, open_reader
-from services.chassis.store import Statement, Unavailable, Value, statements
+from services.chassis.database import Place, open_reader, shown
+from services.chassis.store import Readable, Statement, StoreError, Unavailable, Value, statements
 
 SQL = statements(Path(__file__).parent / "queries.sql")
 Found: TypeAlias = dict[str, Value]
+# Which life of which database a server holds there: a restored copy has new tables or a new line
+# of time.
+_MADE: Final = """
+SELECT CAST(CAST(to_regclass('sagas') AS OID) AS BIGINT) AS made, timeline_id AS line
+FROM pg_control_checkpoint()
+"""
+# How long after its moment a row may appear: how long a transaction may last beside others.
+_LATE_US: Final = 60_000_000
 
 
 class Database:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Place) -> None:
         self.generation = 0
-        self._path = path
+        self.late_us = 0 if isinstance(place, Path) else _LATE_US
+        self._place = place
         self._opened = AsyncExitStack()
-        self._reader: SqliteReader | None = None
-        self._file: tuple[int, int] | None = None
+        self._reader: Readable | None = None
+        self._made: object = None
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -43,28 +53,42 @@ class Database:
     async def read(
         self, query: Statement, params: Mapping[str, Value] | None = None
     ) -> list[Found]:
-        """Raises Unavailable, which names the file and why it cannot be read."""
-        reader = await self._current()
+        """Raises Unavailable, which names the database and why it cannot be read."""
         try:
-            return await reader.read(query.sql, params or {})
-        except Unavailable as fault:
-            raise Unavailable(f"{self._path}: {fault}") from fault
+            reader = await self._current()
+            return await reader.read(query, params or {})
+        except StoreError as fault:
+            raise Unavailable(f"{shown(self._place)}: {fault}") from fault
 
-    async def _current(self) -> SqliteReader:
+    async def _current(self) -> Readable:
         async with self._turn:
-            file = self._identity()
-            if self._reader is None or file != self._file:
-                await self._opened.aclose()
-                self._reader = None
-                self._opened = AsyncExitStack()
-                self._reader = await self._opened.enter_async_context(open_reader(self._path))
-                self._file = file
+            if isinstance(self._place, Path):
+                made: object = _file(self._place)
+                if made != self._made:
+                    await self._close()
+                reader = await self._open()
+            else:
+                reader = await self._open()
+                made = await reader.read(_MADE)
+            if made != self._made:
+                self._made = made
                 self.generation += 1
-            return self._reader
+            return reader
 
-    def _identity(self) -> tuple[int, int]:
-        try:
-            stat = self._path.stat()
-        except OSError as fault:
-            raise Unavailable(f"{self._path}: {fault.strerror}") from fault
-        return stat.st_dev, stat.st_ino
+    async def _open(self) -> Readable:
+        if self._reader is None:
+            self._reader = await self._opened.enter_async_context(open_reader(self._place))
+        return self._reader
+
+    async def _close(self) -> None:
+        self._reader = None
+        opened, self._opened = self._opened, AsyncExitStack()
+        await opened.aclose()
+
+
+def _file(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError as fault:
+        raise Unavailable(str(fault.strerror)) from fault
+    return stat.st_dev, stat.st_ino

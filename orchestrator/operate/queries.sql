@@ -1,5 +1,7 @@
--- What the console reads of the orchestrator's database. Every query goes by an index and is
--- bounded by :limit or by what is open, so none grows with history. Lists are JSON texts.
+-- What the console reads of the orchestrator's database, on SQLite and on PostgreSQL. Every query
+-- goes by an index and is bounded by :limit or by what is open, so none grows with history. Lists
+-- are JSON texts, and what json_each makes of them are texts. A parameter that may be NULL, and one
+-- that nothing gives a type, is CAST.
 
 -- name: ids.of_key
 -- The sagas of one business key, newest first; a handful at most.
@@ -18,8 +20,8 @@ ORDER BY started_us DESC, id DESC LIMIT :limit
 SELECT id, started_us FROM sagas
 WHERE id < :id AND id >= :id - :window
     AND phase IN (SELECT value FROM json_each(:phases))
-    AND (:definitions IS NULL OR definition IN (SELECT value FROM json_each(:definitions)))
-    AND (:reasons IS NULL OR reason IN (SELECT value FROM json_each(:reasons))
+    AND (CAST(:definitions AS TEXT) IS NULL OR definition IN (SELECT value FROM json_each(:definitions)))
+    AND (CAST(:reasons AS TEXT) IS NULL OR reason IN (SELECT value FROM json_each(:reasons))
         OR phase NOT IN ('completed', 'compensated'))
 ORDER BY id DESC LIMIT :limit
 
@@ -31,7 +33,7 @@ SELECT coalesce(max(id), 0) AS id FROM sagas
 -- shortest patience of any step. Oldest first, because there may be more than :limit.
 SELECT id, started_us FROM sagas INDEXED BY sagas_open
 WHERE phase NOT IN ('completed', 'compensated')
-    AND (started_us <= :before OR paused OR phase = 'needs_operator'
+    AND (started_us <= :before OR paused <> 0 OR phase = 'needs_operator'
         OR key IN (SELECT key FROM parked_keys)
         OR definition || ' ' || definition_version NOT IN
             (SELECT value FROM json_each(:definitions)))
@@ -42,11 +44,11 @@ ORDER BY started_us, id LIMIT :limit
 SELECT sagas.id, sagas.saga_id, sagas.definition, sagas.definition_version, keys.name AS key,
     sagas.phase, sagas.paused, sagas.steps, sagas.version, sagas.cancellations, sagas.reason,
     sagas.detail, sagas.attention, sagas.attentions, sagas.started_us, sagas.updated_us,
-    (SELECT json_group_object(timers.name, timers.due_us) FROM timers
-        WHERE timers.key = sagas.key) AS timers,
+    coalesce((SELECT json_group_object(timers.name, timers.due_us) FROM timers
+        WHERE timers.key = sagas.key), '{}') AS timers,
     parked_keys.reason AS parked, parked_keys.detail AS parked_detail,
     parked_keys.since_us AS parked_us
-FROM json_each(:ids) AS wanted CROSS JOIN sagas ON sagas.id = wanted.value
+FROM json_each(:ids) AS wanted CROSS JOIN sagas ON sagas.id = CAST(wanted.value AS BIGINT)
 JOIN keys ON keys.id = sagas.key LEFT JOIN parked_keys ON parked_keys.key = sagas.key
 
 -- name: keys.near
@@ -73,6 +75,16 @@ WHERE journal.seq > :after ORDER BY journal.seq LIMIT :limit
 -- name: journal.last
 SELECT coalesce(max(seq), 0) AS seq FROM journal
 
+-- name: journal.ahead
+-- The last line that can be seen; transactions from `following` on began after it was looked at,
+-- and those before `oldest` have ended. One writer gives a line its number and commits it.
+SELECT coalesce(max(seq), 0) AS seq, 0 AS following, 0 AS oldest FROM journal
+-- on postgres
+SELECT coalesce(max(seq), 0) AS seq,
+    CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT) AS following,
+    CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) AS oldest
+FROM journal
+
 -- name: counts.open
 SELECT definition, phase, reason, count(*) AS count, min(started_us) AS oldest_us
 FROM sagas INDEXED BY sagas_open WHERE phase NOT IN ('completed', 'compensated')
@@ -86,7 +98,9 @@ ORDER BY updated_us, id LIMIT :limit
 
 -- name: topics.read
 -- How far the orchestrator has applied each topic that it reads.
-SELECT topic, count(*) AS partitions, sum(next) AS applied FROM offsets GROUP BY topic
+SELECT topic, count(*) AS partitions, sum(next) AS applied FROM offsets
+GROUP BY topic ORDER BY topic
 
 -- name: topics.dead
-SELECT topic, count(*) AS open FROM dead_letters WHERE state = 'open' GROUP BY topic
+SELECT topic, count(*) AS open FROM dead_letters WHERE state = 'open'
+GROUP BY topic ORDER BY topic

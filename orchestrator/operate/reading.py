@@ -7,6 +7,7 @@ of its own; an answer of several may be some milliseconds wide.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +27,7 @@ EXAMINED_MAX: Final = 50_000
 SUSPECTS_MAX: Final = 10_000
 NEAR_MAX: Final = 3
 _WINDOW: Final = 5_000
+_SETTLES_WITHIN, _SETTLES_WITHIN_S = 20, 1.0
 _NEWEST: Final = (1 << 62, 1 << 62)
 
 Place = tuple[int, int]
@@ -116,8 +118,30 @@ class Reading:
         return await self._database.read(SQL["journal.of_saga"], params)
 
     async def journal_since(self, after: int, limit: int) -> list[Found]:
+        """Those before which none can appear any more, so that who goes on after them has all."""
         params = {"after": after, "limit": limit}
-        return await self._database.read(SQL["journal.since"], params)
+        lines = await self._database.read(SQL["journal.since"], params)
+        told = [each for n, each in enumerate(lines, after + 1) if each["seq"] == n]
+        if len(told) == len(lines):
+            return lines
+        settled = await self._settled()
+        if not settled:
+            return told
+        lines = await self._database.read(SQL["journal.since"], params)
+        return [each for each in lines if _int(each["seq"]) <= settled]
+
+    async def _settled(self) -> int:
+        """Up to where every number was given to a transaction that has ended; 0 when one lasts.
+
+        Where several processes write, a line may become visible after one with a higher number.
+        """
+        (ahead,) = await self._database.read(SQL["journal.ahead"])
+        for _ in range(_SETTLES_WITHIN):
+            (now,) = await self._database.read(SQL["journal.ahead"])
+            if _int(now["oldest"]) >= _int(ahead["following"]):
+                return _int(ahead["seq"])
+            await asyncio.sleep(_SETTLES_WITHIN_S / _SETTLES_WITHIN)
+        return 0
 
     async def journal_last(self) -> int:
         return _int((await self._database.read(SQL["journal.last"]))[0]["seq"])

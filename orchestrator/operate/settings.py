@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field, Json
 
-from services.chassis.settings import Settings
+from services.chassis.settings import A_DATABASE, DatabasePlace, Settings
 
 
 class ConsoleSettings(Settings):
-    orchestrator_database: Path = Field(
+    orchestrator_database: DatabasePlace = Field(
         default_factory=lambda known: known["home"] / "data" / "orchestrator.db",
-        description="SQLite file of the orchestrator, which the console only reads",
-        json_schema_extra={"default": "data/orchestrator.db in BATON_HOME"},
+        description="the orchestrator's SQLite file or PostgreSQL database, which the console only"
+        " reads",
+        json_schema_extra={
+            "default": "data/orchestrator.db in BATON_HOME",
+            "allowed": A_DATABASE,
+        },
     )
     surfaces: Json[dict[str, str]] = Field(
         default_factory=dict,

@@ -37,7 +37,7 @@ class Tally:
             return self._counts.copy()
 
     async def _catch_up(self) -> None:
-        us, row = self._upto_us - OVERLAP_US, 0
+        us, row = self._upto_us - OVERLAP_US - self._database.late_us, 0
         while True:
             params = {"us": us, "id": row, "limit": PAGE}
             found = await self._database.read(SQL["counts.finished_since"], params)

@@ -40,6 +40,14 @@ def open_reader(place: Place) -> AbstractAsyncContextManager[Readable]:
     return opened
 
 
+def shown(place: Place) -> str:
+    """As a person may see it: without a secret."""
+    if isinstance(place, Path):
+        return str(place)
+    named: str = _postgres().place(place.get_secret_value())
+    return named
+
+
 def _postgres() -> ModuleType:
     try:
         return import_module("services.chassis.postgres")

@@ -221,8 +221,8 @@ async def open_store(url: str, migrations: Mapping[str, Path]) -> AsyncIterator[
 
 @asynccontextmanager
 async def open_reader(url: str) -> AsyncIterator[PostgresReader]:
-    """A database that other processes write, for reading only."""
-    readers = await _pool(url, _READERS_MAX, read_only=True)
+    """A database that other processes write, for reading only; Unavailable while it is away."""
+    readers = await _pool(url, _READERS_MAX, read_only=True, wait=False)
     try:
         yield PostgresReader(readers)
     finally:
@@ -237,10 +237,11 @@ def place(url: str) -> str:
     return f"postgresql://{user}{host}{parts.path}"
 
 
-async def _pool(url: str, size: int, *, read_only: bool = False) -> asyncpg.Pool:
+async def _pool(url: str, size: int, *, read_only: bool = False, wait: bool = True) -> asyncpg.Pool:
     settings = {
         **_SESSION,
-        "application_name": f"baton-{os.getpid()}",  # whose session it is, for who looks there
+        # Whose session it is, for who looks there: of a process of the program, or of a reader.
+        "application_name": f"baton-{os.getpid()}" if wait else f"baton reader {os.getpid()}",
         "default_transaction_read_only": "on" if read_only else "off",
     }
     told = ""
@@ -256,18 +257,21 @@ async def _pool(url: str, size: int, *, read_only: bool = False) -> asyncpg.Pool
                 max_inactive_connection_lifetime=0,
                 server_settings=settings,
             )
-        except _NEVER as error:
-            raise WrongDatabase(f"{place(url)} cannot be used: {_words(error, url)}") from None
-        except _NOT_YET as error:
-            if str(error) != told:
-                told = str(error)
+        except (*_NEVER, *_NOT_YET) as error:
+            said = _words(error, url)
+            if not wait:
+                raise Unavailable(f"{type(error).__name__}: {said}") from None
+            if isinstance(error, _NEVER):
+                raise WrongDatabase(f"{place(url)} cannot be used: {said}") from None
+            if said != told:
+                told = said
                 _log.warning("waiting for PostgreSQL", extra={"reason": f"{place(url)}: {told}"})
             await asyncio.sleep(_AGAIN_S)
 
 
 def _words(error: BaseException, url: str) -> str:
     secret = urlsplit(url).password
-    said = str(error.args[0]) if error.args else type(error).__name__
+    said = str(error) or type(error).__name__
     return said.replace(secret, "…") if secret else said
 
 

@@ -1,9 +1,9 @@
 """The SQL of this project as PostgreSQL reads it: pure texts, each translated once.
 
 Statements are written once, in SQLite's words. Marks become numbers, a list becomes an array,
-pairs become JSON; what differs more has its own text beside it in the `.sql` file (`-- on
-postgres`). Tables are translated by type; what PostgreSQL needs besides stands in a folder
-`postgres` of the migrations.
+pairs become JSON, a JSON list its texts; what differs more has its own text beside it in the
+`.sql` file (`-- on postgres`). Tables are translated by type; what PostgreSQL needs besides stands
+in a folder `postgres` of the migrations.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from services.chassis.store import Given, Param, Statement, Value
 _MARK = re.compile(
     r"NOT IN :(?P<none>[a-z]\w*)|IN :(?P<any>[a-z]\w*)|:(?P<pairs>pairs)\b|:(?P<list>list)\b"
     r"|\?(?P<nth>\d+)|(?P<mark>\?)|(?<!:):(?P<named>[a-z]\w*)"
-    r"|(?P<hint> INDEXED BY \w+)|(?P<cross>CROSS JOIN)"
+    r"|(?P<hint> INDEXED BY \w+)|(?P<cross>CROSS JOIN)|(?P<object>json_group_object)"
+    r"|json_each\(:(?P<each>\w+)\)"
 )
 _AS = {
     "none": "<> ALL({})",
     "any": "= ANY({})",
     "pairs": "jsonb_array_elements({})",
     "list": "(SELECT unnest(CAST({} AS BIGINT[])) AS value)",
+    "each": "jsonb_array_elements_text(CAST(CAST({} AS TEXT) AS JSONB))",
     "hint": "",
     "cross": "JOIN",
+    "object": "json_object_agg",
 }
 _TYPES = (
     (re.compile(r"CREATE TRIGGER.*?\bEND;", re.DOTALL), ""),
@@ -61,13 +64,13 @@ def _translated(sql: str) -> Text:
 
     def one(mark: re.Match[str]) -> str:
         kind = str(mark.lastgroup)
-        if kind in ("hint", "cross"):
+        if kind in ("hint", "cross", "object"):
             return _AS[kind]
         word = mark[kind]
         place: int | str = len(params)  # the next one, unless it says itself which
         if kind == "nth":
             place = int(word) - 1
-        elif kind == "named" or (kind in ("any", "none") and word != "keys"):
+        elif kind in ("named", "each") or (kind in ("any", "none") and word != "keys"):
             place = word
         param = (place, kind == "pairs")
         if param not in params:

@@ -47,7 +47,7 @@ def _place(given: object) -> object:
 
 
 DatabasePlace = Annotated[Path | SecretStr, BeforeValidator(_place)]
-_A_DATABASE = "a path, or postgresql://user:password@host:port/database"
+A_DATABASE = "a path, or postgresql://user:password@host:port/database"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 _URL = r"^https?://[^\s/]+[^\s]*$"
 _A_URL: JsonDict = {"allowed": "a URL, http:// or https://"}
@@ -113,7 +113,7 @@ class Settings(BaseModel):
         default_factory=lambda known: known["home"] / "data" / f"{known['service']}.db",
         description="the SQLite file of this process, its own and no other's; or the PostgreSQL"
         " database of this program, which any number of its processes share",
-        json_schema_extra={"default": "data/<service>.db in BATON_HOME", "allowed": _A_DATABASE},
+        json_schema_extra={"default": "data/<service>.db in BATON_HOME", "allowed": A_DATABASE},
     )
     bind: str = Field("127.0.0.1", description="address that both HTTP ports listen on")
     ops_port: Port = Field(0, description="port of health, metrics and version; 0 means none")

@@ -13,7 +13,7 @@ import pytest
 from company import CHASSIS
 
 from services.chassis.migrating import FILES
-from services.chassis.postgres import PostgresStore, open_reader, open_store, place
+from services.chassis.postgres import PostgresStore, open_store, place
 from services.chassis.store import (
     Conflict,
     Plan,
@@ -102,20 +102,23 @@ async def test_a_password_is_never_told(postgres_server: PostgresServer) -> None
 
 
 async def test_a_server_that_is_away_at_the_start_is_waited_for(
-    postgres_server: PostgresServer, url: str, caplog: pytest.LogCaptureFixture
+    postgres_server: PostgresServer,
+    url: str,
+    migrations: dict[str, Path],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """As Kafka is; the log says where, and the process goes on when it answers."""
     await asyncio.to_thread(postgres_server.end)
     async with AsyncExitStack() as stack:
         try:
-            task = asyncio.create_task(stack.enter_async_context(open_reader(url)))
+            task = asyncio.create_task(stack.enter_async_context(open_store(url, migrations)))
             async with asyncio.timeout(30):
                 while not caplog.records:  # noqa: ASYNC110
                     await asyncio.sleep(0)
         finally:
             await asyncio.to_thread(postgres_server.begin)
-        reader = await task
-        assert await reader.read("SELECT 1 AS n") == [{"n": 1}]
+        store = await task
+        assert await store.read("SELECT 1 AS n") == [{"n": 1}]
     assert {each.getMessage() for each in caplog.records} == {"waiting for PostgreSQL"}
     assert caplog.records[0].reason.startswith(f"{place(url)}: ")  # type: ignore[attr-defined]
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.local import jars
-from deploy.local.faults import NoSuchProcess, PlaintextRefused
+from deploy.local.faults import HomeUnusable, NoSuchProcess, PlaintextRefused
 from deploy.local.home import Home
 from deploy.local.kafka import PROPERTIES, Broker
 from deploy.local.stack import CORE, PROCESSES, Stack, build_stack, planned_topics, port_names
@@ -160,6 +160,28 @@ def test_copies_share_their_programs_database_on_a_server(home: Home) -> None:
     assert spec.argv == (sys.executable, "-m", "orchestrator")
     settings = Settings.read(third, service="orchestrator", elsewhere=ELSEWHERE)
     assert settings.database == SecretStr("postgresql://baton@db:5432/orchestrator")
+
+
+def test_the_console_reads_where_the_orchestrator_writes(home: Home) -> None:
+    """On a server as in files."""
+    name = "BATON_ORCHESTRATOR_DATABASE"
+    stack = build_stack(home, {})
+    assert env_of(stack, "console")[name] == str(home.database("orchestrator"))
+    stack = build_stack(home, {"BATON_POSTGRES": "postgresql://baton@db/?sslmode=require"})
+    assert env_of(stack, "console")[name] == "postgresql://baton@db/orchestrator?sslmode=require"
+
+
+def test_databases_of_a_server_are_never_looked_for_in_files(home: Home) -> None:
+    """Whoever forgets to name the server is told which it was; it is known without its secret."""
+    build_stack(home, {"BATON_POSTGRES": "postgresql://baton:s3cret@db:5433"})
+
+    with pytest.raises(HomeUnusable) as refused:
+        build_stack(home, {})
+
+    assert str(refused.value) == (
+        f"the databases of {home.root} lie on postgresql://db:5433, and BATON_POSTGRES is not set"
+    )
+    assert home.server.read_text() == "postgresql://db:5433\n"
 
 
 @pytest.mark.parametrize("name", ["orchestrator-1", "orchestrator-x", "kafka-2", "console-2"])

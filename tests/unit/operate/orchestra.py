@@ -7,7 +7,7 @@ left out, and time is moved by hand. `sent` keeps what the outbox would publish.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,13 +28,13 @@ from schemas.orchestrator import OperatorVerb
 from schemas.orders import OrderCancellationRequested, OrderPlaced
 from schemas.shipping import ShipmentBooked, ShipmentDispatched
 from schemas.topics import reply_topic, topics_read_by
+from services.chassis import postgres, sqlite
 from services.chassis.admission import Admission
 from services.chassis.codec import Codec
 from services.chassis.envelope import Cause, Maker
 from services.chassis.items import arrival
 from services.chassis.messages import Outgoing, Record, TopicPartition
-from services.chassis.sqlite import SqliteStore, open_store
-from services.chassis.store import Plan, Write
+from services.chassis.store import Plan, Store, Write
 from services.chassis.transaction import SQL, Batch, Setting, Tick, Transaction
 
 CATALOGUE = load_catalogue()
@@ -50,7 +50,7 @@ def place(key: str) -> int:
 
 
 class Orchestra:
-    def __init__(self, store: SqliteStore, sagas: Sequence[Saga[object]]) -> None:
+    def __init__(self, store: Store, sagas: Sequence[Saga[object]]) -> None:
         self.store = store
         self.now_us = T0
         self.sent: list[Outgoing] = []
@@ -164,8 +164,17 @@ def _begin() -> Plan[None]:
 
 
 @asynccontextmanager
-async def orchestra(path: Path, sagas: Sequence[Saga[object]] = SAGAS) -> AsyncIterator[Orchestra]:
-    async with open_store(path, {"orchestrator": MIGRATIONS}, durable=False) as store:
+async def orchestra(
+    place: Path | str, sagas: Sequence[Saga[object]] = SAGAS
+) -> AsyncIterator[Orchestra]:
+    """On a file, or on the PostgreSQL database of a URL."""
+    own = {"orchestrator": MIGRATIONS}
+    opened: AbstractAsyncContextManager[Store] = (
+        sqlite.open_store(place, own, durable=False)
+        if isinstance(place, Path)
+        else postgres.open_store(place, own)
+    )
+    async with opened as store:
         playing = Orchestra(store, sagas)
         await playing.begin()
         yield playing
