@@ -23,6 +23,7 @@ from orchestrator.operate.api import routes
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
 from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
+from orchestrator.operate.pages.composing import Sources, composed
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
@@ -77,8 +78,10 @@ class Console:
                     await stack.enter_async_context(Surfaces(settings.surfaces)),
                     self._telling(stack),
                 )
-                app = self._app([*routes(reading, draw), *letters.routes()])
+                site, live = composed(Sources(reading, SystemClock(), self.counted.streaming))
+                app = self._app([*routes(reading, draw), *letters.routes(), *site.routes()])
                 await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
+                stack.callback(live.stop)  # before the server waits for what is open
             _log.info("serving", extra={"port": settings.api_port})
             await self._stopped.wait()
 

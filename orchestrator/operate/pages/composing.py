@@ -1,0 +1,34 @@
+"""Every page of the console, made of what it reads: the one list, for the process and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.operate.pages.live import Counted, Live
+from orchestrator.operate.pages.rendering import Rendering
+from orchestrator.operate.pages.site import Site
+from orchestrator.operate.pages.stuck import stuck_view
+from orchestrator.operate.pages.view import View
+from orchestrator.operate.reading import Reading
+from services.chassis.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What pages read and tell."""
+
+    reading: Reading
+    clock: Clock
+    counted: Counted
+
+
+def views(sources: Sources) -> Sequence[View]:
+    return (stuck_view(sources.reading),)
+
+
+def composed(sources: Sources) -> tuple[Site, Live]:
+    """Whoever serves the site stops the live streams before it stops serving."""
+    rendering = Rendering(sources.clock)
+    live = Live(rendering, sources.clock, sources.counted)
+    return Site(views(sources), rendering, live), live

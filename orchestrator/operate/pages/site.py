@@ -1,0 +1,159 @@
+"""Routes of the pages: a view asked for is a page, a fault is one too, and `/live` keeps it fresh.
+
+Knows views, not what they show. The invariants: whatever goes wrong is answered by a whole page
+with a heading, a sentence and a way on; nothing of it is a stack.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from orchestrator.operate.filters import BadFilter
+from orchestrator.operate.pages.live import Live
+from orchestrator.operate.pages.rendering import STATIC, Rendering
+from orchestrator.operate.pages.view import NoPage, Question, View
+from orchestrator.operate.surfaces import NotAnswered, NotKnown
+from services.chassis.store import Unavailable
+
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+_log = logging.getLogger(__name__)
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Site:
+    def __init__(self, views: Sequence[View], rendering: Rendering, live: Live) -> None:
+        self._views = {view.name: view for view in views}
+        self._rendering, self._live = rendering, live
+
+    def routes(self) -> list[Route]:
+        pages = [
+            Route(view.path, self.answering(self._page(view)), methods=["GET"])
+            for view in self._views.values()
+        ]
+        return [
+            *pages,
+            Route("/settings", _settings, methods=["GET"]),
+            Route("/live", self.answering(self._stream), methods=["GET"]),
+            Route("/static/{name}", _static, methods=["GET"]),
+        ]
+
+    def answering(self, answer: Answer) -> Answer:
+        """What `answer` raises becomes a page."""
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except NoPage as fault:
+                return self._fault(request, fault)
+            except BadFilter as fault:
+                bad = HTTPStatus.UNPROCESSABLE_ENTITY
+                sentence = f"This filter cannot be read: {fault}."
+                links = {"drop the filter": request.url.path}
+                return self._fault(
+                    request, NoPage("Not a filter", sentence, status=bad, links=links)
+                )
+            except (NotKnown, NotAnswered) as fault:
+                return self._fault(request, NoPage("Not found", str(fault)))
+            except Unavailable as fault:
+                sentence = f"The orchestrator's database cannot be read now: {fault}."
+                links = {"try again": str(request.url.path), "services": "/services"}
+                gone = HTTPStatus.SERVICE_UNAVAILABLE
+                return self._fault(
+                    request, NoPage("Waiting for data", sentence, status=gone, links=links)
+                )
+
+        return answered
+
+    def html(
+        self,
+        request: Request,
+        template: str,
+        names: Mapping[str, object],
+        status: HTTPStatus = HTTPStatus.OK,
+    ) -> HTMLResponse:
+        """A page that is no view: a form's preview, a result, a fault."""
+        shown = {**self._around(request), "live": "", **names}
+        return HTMLResponse(self._rendering.page(template, shown), status, SECURITY)
+
+    def _page(self, view: View) -> Answer:
+        async def page(request: Request) -> Response:
+            asked = question_of(request)
+            names = await view.context(asked)
+            live = f"/live?{urlencode([('view', view.name), *asked.given])}"
+            given = {"title": view.title, **names, "live": live if view.regions else ""}
+            return self.html(request, view.name, given)
+
+        return page
+
+    async def _stream(self, request: Request) -> Response:
+        """`once` answers a single time: for whoever may not hold a connection open."""
+        view = self._views.get(request.query_params.get("view", ""))
+        if view is None or not view.regions:
+            raise NoPage("Nothing to watch", "No page of that name lives.")
+        asked, around = question_of(request), self._around(request)
+        if "once" in request.query_params:
+            regions = await self._live.look(view, asked, around)
+            return HTMLResponse("".join(regions.values()), headers=SECURITY)
+        if self._live.full:
+            raise NoPage(
+                "Too many watch",
+                "As many tabs as may be are kept live; this one is renewed now and then.",
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+            )
+        headers = {**SECURITY, "X-Accel-Buffering": "no"}
+        stream = self._live.stream(view, asked, around)
+        return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+
+    def _fault(self, request: Request, fault: NoPage) -> Response:
+        names = {"title": fault.heading, "sentence": str(fault), "links": fault.links}
+        return self.html(request, "fault", names, fault.status)
+
+    def _around(self, request: Request) -> dict[str, object]:
+        """What the frame of every page needs."""
+        return {
+            "path": request.url.path,
+            "query": request.query_params.multi_items(),
+            "theme": request.cookies.get("theme", ""),
+        }
+
+
+def question_of(request: Request) -> Question:
+    path = [(name, str(value)) for name, value in request.path_params.items()]
+    query = request.query_params.multi_items()
+    return Question(tuple(path + [each for each in query if each[0] not in {"view", "once"}]))
+
+
+async def _settings(request: Request) -> Response:
+    """Keeps how pages look, and goes back to a page of ours."""
+    back = request.query_params.get("next", "/")
+    inside = back.startswith("/") and not back.startswith(("//", "/\\"))
+    answer = RedirectResponse(back if inside else "/", HTTPStatus.SEE_OTHER, SECURITY)
+    theme = request.query_params.get("theme", "")
+    if theme in {"light", "dark"}:
+        answer.set_cookie("theme", theme, max_age=31_536_000, httponly=True, samesite="strict")
+    return answer
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    kind = next((kind for end, kind in _KINDS.items() if name.endswith(end)), None)
+    file = STATIC / name
+    if kind is None or not file.is_file():
+        return Response(status_code=HTTPStatus.NOT_FOUND, headers=SECURITY)
+    return Response(file.read_bytes(), media_type=kind, headers={**SECURITY, **_FOR_EVER})

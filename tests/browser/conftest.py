@@ -1,0 +1,64 @@
+"""A real browser, Debian's Chromium, before the console's pages over a played orchestra.
+
+`served` is the website of tests/unit/operate behind a real server; `page` a fresh tab of a fresh
+window. Whatever a page throws or logs as an error fails its test.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from services.chassis.health import serving
+from tests.conftest import missing
+
+sys.path.append(str(Path(__file__).parent.parent / "unit" / "operate"))
+from stage import free_port
+from website import Served, website
+
+CHROMIUM = shutil.which("chromium")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with website(tmp_path) as site:
+        port = free_port()
+        async with serving(site.app, "127.0.0.1", port):
+            yield Served(site, f"http://127.0.0.1:{port}")
+            site.live.stop()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        missing("no chromium is on this machine: apt-get install chromium")
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    window = await browser.new_context(reduced_motion="reduce")
+    opened = await window.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    yield opened
+    await window.close()
+    assert wrong == []

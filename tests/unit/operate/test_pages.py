@@ -1,0 +1,129 @@
+"""The frame of every page: whole HTML without JavaScript, faults as pages, streams that end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from website import Website, website
+
+from orchestrator.operate.pages.site import SECURITY
+from orchestrator.operate.pages.view import Question
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Website]:
+    async with website(tmp_path) as opened:
+        yield opened
+
+
+class Text(HTMLParser):
+    """What a reader sees, white space squeezed, and the tags met."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self._parts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del attrs
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self._parts.append(data)
+
+    @property
+    def seen(self) -> str:
+        return " ".join(" ".join(self._parts).split())
+
+
+async def test_a_page_is_whole_and_guarded(site: Website) -> None:
+    """One heading, landmarks, a skip link, and headers that let nothing run but our files."""
+    answer = await site.http.get("/stuck")
+
+    assert {name: answer.headers[name] for name in SECURITY} == SECURITY
+    tags = Text(answer.text).tags
+    assert [tags.count(each) for each in ("h1", "main", "header", "nav")] == [1, 1, 1, 1]
+    assert '<a class="skip" href="#main">' in answer.text
+
+
+async def test_nothing_stuck_is_good_news(site: Website) -> None:
+    """The empty inbox says so, and how old the oldest open saga is."""
+    await site.playing.place_order("o-1")
+    site.playing.wait(4)
+
+    assert "✓ Nothing is stuck. Oldest open saga 4s." in Text(await site.page("/stuck")).seen
+
+
+async def test_what_is_typed_is_shown_as_text(site: Website) -> None:
+    """A hostile filter comes back escaped, as the page of a fault that names it."""
+    html = await site.page(f"/stuck?query={HOSTILE}", 422)
+
+    assert HOSTILE not in html
+    assert (
+        "This filter cannot be read: '<img': write a term as name=value or age>10m."
+        in Text(html).seen
+    )
+
+
+async def test_a_database_that_is_not_there_is_a_page(site: Website, tmp_path: Path) -> None:
+    """503 with the file, why, and where to go."""
+    (tmp_path / "orchestrator.db").unlink()
+
+    seen = Text(await site.page("/stuck", 503)).seen
+
+    assert "The orchestrator's database cannot be read now" in seen
+    assert "orchestrator.db: No such file or directory" in seen
+
+
+async def test_looks_are_kept_and_strangers_not_followed(site: Website) -> None:
+    """The theme is a cookie; `next` leads only into this site."""
+    kept = await site.http.get("/settings?theme=dark&next=/stuck")
+    assert (kept.status_code, kept.headers["location"]) == (303, "/stuck")
+    assert 'data-theme="dark"' in await site.page("/stuck")
+
+    for far in ("https://evil.example/", "//evil.example", "/\\evil.example"):
+        answer = await site.http.get("/settings", params={"next": far})
+        assert answer.headers["location"] == "/"
+
+
+async def test_static_files_are_named_by_content_and_kept(site: Website) -> None:
+    """Only files of ours, and nothing beside the folder."""
+    answer = await site.http.get("/static/baton.css?v=1")
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert (await site.http.get("/static/site.py")).status_code == 404
+    assert (await site.http.get("/static/..%2Fsite.py")).status_code == 404
+
+
+async def test_a_stream_begins_whole_tells_changes_and_ends(site: Website) -> None:
+    """A region is sent when its HTML changed, and stopping ends every stream."""
+    view = next(iter(site.views.values()))
+    stream = site.live.stream(view, Question(), {"path": "/stuck", "query": [], "theme": ""})
+
+    first = await anext(stream)
+    assert first.startswith('id: 1\ndata: <hx-partial hx-target="#groups" hx-swap="innerMorph">')
+    assert "Nothing is stuck." in first
+    await site.playing.place_order("o-1")
+    site.playing.wait(400)
+    second = await anext(stream)
+    assert second.startswith("id: 2\n")
+    assert "late timer" in second
+    assert site.streams == [("stuck", 1)]
+    site.live.stop()
+    async with asyncio.timeout(5):
+        assert [each async for each in stream] == []
+    assert site.streams == [("stuck", 1), ("stuck", -1)]
+
+
+async def test_whoever_may_not_stream_asks_once(site: Website) -> None:
+    """The same regions as one answer; a page that does not live says so."""
+    html = await site.page("/live?view=stuck&once=1")
+
+    assert html.startswith('<hx-partial hx-target="#groups" hx-swap="innerMorph">')
+    assert "No page of that name lives." in await site.page("/live?view=nonsense", 404)
