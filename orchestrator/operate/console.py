@@ -27,6 +27,7 @@ from orchestrator.operate.pages.composing import Sources, composed
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
+from orchestrator.operate.scraping import Scraping
 from orchestrator.operate.settings import ConsoleSettings
 from orchestrator.operate.surfaces import Surfaces
 from orchestrator.operate.telling import Telling
@@ -74,11 +75,11 @@ class Console:
             stack.callback(watching.cancel)
             await stack.enter_async_context(serving(operations, settings.bind, settings.ops_port))
             if settings.api_token_file is not None:
-                letters = DeadLetters(
-                    await stack.enter_async_context(Surfaces(settings.surfaces)),
-                    self._telling(stack),
-                )
-                site, live = composed(Sources(reading, SystemClock(), self.counted.streaming))
+                surfaces = await stack.enter_async_context(Surfaces(settings.surfaces))
+                letters = DeadLetters(surfaces, self._telling(stack))
+                scraping = Scraping(surfaces, SystemClock())
+                sources = Sources(reading, scraping, SystemClock(), self.counted.streaming)
+                site, live = composed(sources)
                 app = self._app([*routes(reading, draw), *letters.routes(), *site.routes()])
                 await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
                 stack.callback(live.stop)  # before the server waits for what is open

@@ -82,12 +82,21 @@ class Surfaces:
                 answers.append(answer)
         return answers, silent
 
-    async def one(self, service: str, path: str, given: Mapping[str, str]) -> Json:
+    async def answer(
+        self, service: str, path: str, given: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Whatever it says, with whatever status."""
         address = self.address(service)
         try:
-            answer = await self._client.get(f"{address}{path}", params=dict(given))
+            return await self._client.get(f"{address}{path}", params=dict(given or {}))
+        except httpx.TransportError as fault:
+            raise NotAnswered(f"{service} does not answer ({type(fault).__name__})") from fault
+
+    async def one(self, service: str, path: str, given: Mapping[str, str]) -> Json:
+        answer = await self.answer(service, path, given)
+        try:
             said = answer.json()
-        except (httpx.TransportError, ValueError) as fault:
+        except ValueError as fault:
             raise NotAnswered(f"{service} does not answer ({type(fault).__name__})") from fault
         if answer.is_success and isinstance(said, dict):
             return said

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.rendering import Rendering
+from orchestrator.operate.pages.services import services_view
 from orchestrator.operate.pages.site import Site
 from orchestrator.operate.pages.stuck import stuck_view
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
+from orchestrator.operate.scraping import Scraping
 from services.chassis.clock import Clock
 
 
@@ -19,12 +21,13 @@ class Sources:
     """What pages read and tell."""
 
     reading: Reading
+    scraping: Scraping
     clock: Clock
     counted: Counted
 
 
 def views(sources: Sources) -> Sequence[View]:
-    return (stuck_view(sources.reading),)
+    return (stuck_view(sources.reading), services_view(sources.scraping, sources.clock))
 
 
 def composed(sources: Sources) -> tuple[Site, Live]:

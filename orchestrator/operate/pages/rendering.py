@@ -53,6 +53,8 @@ class Rendering:
             when=self.when,
             link=link,
             many=many,
+            per_second=per_second,
+            seconds=seconds,
         )
         self._templates.globals.update(navigation=NAVIGATION, static=static, now=self.now)
         # A global, because a block that is rendered alone sees no imports of its page.
@@ -101,6 +103,19 @@ def words(name: str) -> str:
 def many(number: int, one: str, more: str = "") -> str:
     """`1 saga`, `12 sagas`."""
     return f"{count(number)} {one if number == 1 else more or one + 's'}"
+
+
+def per_second(rate: float | None) -> str:
+    return "?" if rate is None else f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
+def seconds(number: float | None) -> str:
+    """`40 ms`, `2.5 s`, `12 min`."""
+    if number is None:
+        return "?"
+    if number < 1:
+        return f"{number * 1000:.0f} ms"
+    return f"{number:.1f} s" if number < 60 else spell(round(number))
 
 
 @pass_context

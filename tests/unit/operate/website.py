@@ -5,7 +5,7 @@ The clock is the orchestra's, moved by hand, so that every age on a page is know
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,11 @@ from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
+from orchestrator.operate.scraping import Scraping
+from orchestrator.operate.surfaces import Surfaces
 from orchestrator.sagas import SAGAS
+
+NOBODY: Mapping[str, Callable[[httpx.Request], httpx.Response]] = {}
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Website:
     app: Starlette
     live: Live
     http: httpx.AsyncClient
+    scraping: Scraping
     views: dict[str, View] = field(default_factory=dict)
     streams: list[tuple[str, int]] = field(default_factory=list)
 
@@ -48,9 +53,19 @@ class Served:
 
 
 @asynccontextmanager
-async def website(folder: Path) -> AsyncIterator[Website]:
+async def website(
+    folder: Path, processes: Mapping[str, Callable[[httpx.Request], httpx.Response]] = NOBODY
+) -> AsyncIterator[Website]:
+    """`processes`: what each answers on its operations port, by name."""
     path = folder / "orchestrator.db"
-    async with orchestra(path) as playing, Database(path) as database:
+    addresses = {name: f"http://{name}" for name in processes}
+    async with (
+        orchestra(path) as playing,
+        Database(path) as database,
+        Surfaces(
+            addresses, httpx.MockTransport(lambda asked: processes[asked.url.host](asked))
+        ) as surfaces,
+    ):
         streams: list[tuple[str, int]] = []
         hands = Hands(playing)
 
@@ -62,6 +77,7 @@ async def website(folder: Path) -> AsyncIterator[Website]:
 
         sources = Sources(
             Reading(database, Views(SAGAS), hands),
+            Scraping(surfaces, hands),
             hands,
             counting,
         )
@@ -70,4 +86,4 @@ async def website(folder: Path) -> AsyncIterator[Website]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://console") as http:
             named = {view.name: view for view in views(sources)}
-            yield Website(playing, app, live, http, named, streams)
+            yield Website(playing, app, live, http, sources.scraping, named, streams)
