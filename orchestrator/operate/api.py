@@ -54,7 +54,7 @@ def routes(reading: Reading, draw: Callable[[str, str], str]) -> list[Route]:
         "/api/graph/{definition}": asked.graph,
         "/api/topics": asked.topics,
     }
-    return [Route(path, _answering(answer), methods=["GET"]) for path, answer in answers.items()]
+    return [Route(path, answering(answer), methods=["GET"]) for path, answer in answers.items()]
 
 
 class Questions:
@@ -164,7 +164,7 @@ class Questions:
         return found
 
 
-def _answering(answer: Answer) -> Answer:
+def answering(answer: Answer) -> Answer:
     async def answered(request: Request) -> Response:
         try:
             return await answer(request)

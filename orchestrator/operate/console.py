@@ -26,6 +26,8 @@ from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
 from orchestrator.operate.pages.composing import Sources, composed
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
+from orchestrator.operate.saga_telling import SagaTelling
+from orchestrator.operate.saga_verb_api import SagaVerbs
 from orchestrator.operate.sagas import Views
 from orchestrator.operate.scraping import Scraping
 from orchestrator.operate.settings import ConsoleSettings
@@ -76,11 +78,14 @@ class Console:
             await stack.enter_async_context(serving(operations, settings.bind, settings.ops_port))
             if settings.api_token_file is not None:
                 surfaces = await stack.enter_async_context(Surfaces(settings.surfaces))
-                letters = DeadLetters(surfaces, self._telling(stack))
+                telling = self._telling(stack)
+                letters = DeadLetters(surfaces, telling)
+                verbs = SagaVerbs(SagaTelling(reading, database, telling, load_catalogue()))
                 scraping = Scraping(surfaces, SystemClock())
                 sources = Sources(reading, scraping, SystemClock(), self.counted.streaming)
                 site, live = composed(sources)
-                app = self._app([*routes(reading, draw), *letters.routes(), *site.routes()])
+                told = [*letters.routes(), *verbs.routes()]
+                app = self._app([*routes(reading, draw), *told, *site.routes()])
                 await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
                 stack.callback(live.stop)  # before the server waits for what is open
             _log.info("serving", extra={"port": settings.api_port})

@@ -178,6 +178,10 @@ class Views:
             orphan=saga is None,
         )
 
+    def definition(self, view: SagaView) -> Saga[object] | None:
+        """None when it is gone from the release."""
+        return self._sagas.get((view.definition, view.definition_version))
+
     def kind_of(self, view: SagaView, step: str) -> str:
         """compensatable, pivot or retriable; empty when the definition is gone."""
         saga = self._sagas.get((view.definition, view.definition_version))

@@ -39,14 +39,21 @@ class Telling:
 
     async def tell(self, verb: OperatorVerb, verb_id: str) -> None:
         """Returns when the broker has it; raises BusError where it has not."""
+        await self.tell_many([(verb, verb_id)])
+
+    async def tell_many(self, verbs: Sequence[tuple[OperatorVerb, str]]) -> None:
+        """As `tell`, all at once; after a BusError some may be told, and may be told again."""
         now_us = self._clock.now_us()
-        made = self._maker.event(verb, verb_id, now_us, Cause())
-        expiry = ("ce_expirytime", timestamp(now_us + EXPIRES_US).encode())
-        out = made._replace(headers=(*made.headers, expiry), packed=b"")
+        out = [self._made(verb, verb_id, now_us) for verb, verb_id in verbs]
         async with self._turn:
             if not self._publisher.alive:
                 await self._publisher.rebuild()
-            await self._publisher.publish([out])
+            await self._publisher.publish(out)
+
+    def _made(self, verb: OperatorVerb, verb_id: str, now_us: int) -> Outgoing:
+        made = self._maker.event(verb, verb_id, now_us, Cause())
+        expiry = ("ce_expirytime", timestamp(now_us + EXPIRES_US).encode())
+        return made._replace(headers=(*made.headers, expiry), packed=b"")
 
     async def result(self, ask: Callable[[], Awaitable[Json | None]]) -> Json | None:
         """What became of a verb by then; None: it was not taken yet."""

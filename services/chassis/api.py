@@ -51,11 +51,16 @@ class Fault:
 
 
 def problem(
-    status: HTTPStatus, reason: str, *faults: Fault, headers: Mapping[str, str] | None = None
+    status: HTTPStatus,
+    reason: str,
+    *faults: Fault,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
-    """RFC 9457. `reason` is a snake_case word that clients may rely on."""
+    """RFC 9457. `reason` is a snake_case word that clients may rely on; `more` are extensions."""
     return JSONResponse(
         {
+            **(more or {}),
             "type": f"/problems/{reason}",
             "title": reason.replace("_", " "),
             "status": status.value,

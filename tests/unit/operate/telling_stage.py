@@ -1,0 +1,102 @@
+"""The console's verbs over the real engine: what is published is taken by the orchestra at once.
+
+Nothing sleeps: waiting moves the orchestra's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from orchestra import CATALOGUE, CODEC, Orchestra, orchestra
+from stage import TOKEN, Hands
+
+from orchestrator.operate.api import routes
+from orchestrator.operate.database import Database
+from orchestrator.operate.pictures import draw
+from orchestrator.operate.reading import Reading
+from orchestrator.operate.saga_telling import SagaTelling
+from orchestrator.operate.saga_verb_api import SagaVerbs
+from orchestrator.operate.sagas import Views
+from orchestrator.operate.telling import Telling
+from orchestrator.sagas import SAGAS
+from services.chassis.api import secured
+from services.chassis.bus import BusError
+from services.chassis.envelope import Maker
+from services.chassis.messages import Outgoing
+
+
+class Ticking(Hands):
+    """Looking at the clock takes a second of it, so that who waits is done at once."""
+
+    def __init__(self, playing: Orchestra) -> None:
+        super().__init__(playing)
+        self._looked = 0
+
+    def monotonic_s(self) -> float:
+        self._looked += 1
+        return float(self._looked)
+
+
+@dataclass
+class Wire:
+    """Publishes to the orchestra. `broken`: what publishing raises; `asleep`: nothing is taken."""
+
+    playing: Orchestra
+    broken: BusError | None = None
+    asleep: bool = False
+    alive: bool = True
+    sent: list[Outgoing] = field(default_factory=list)
+
+    async def rebuild(self) -> None:
+        self.alive = True
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.sent += messages
+        for out in () if self.asleep else messages:
+            await self.playing.hear(out)
+
+
+@dataclass
+class Console:
+    playing: Orchestra
+    wire: Wire
+    telling: SagaTelling
+    http: httpx.AsyncClient
+
+    async def tell(
+        self, name: str, body: Mapping[str, object], key: str = "k-1"
+    ) -> tuple[int, dict[str, object]]:
+        answer = await self.http.post(
+            f"/api/sagas/{name}/verbs", json=dict(body), headers={"Idempotency-Key": key}
+        )
+        return answer.status_code, answer.json()
+
+    async def told(self, name: str, key: str = "k-1") -> dict[str, object]:
+        answer = await self.http.get(f"/api/sagas/{name}/verbs/{key}")
+        said: dict[str, object] = answer.json()
+        return said
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Console]:
+    path = folder / "orchestrator.db"
+    async with orchestra(path) as playing, Database(path) as database:
+        clock, wire = Ticking(playing), Wire(playing)
+        reading = Reading(database, Views(SAGAS), clock)
+        published = Telling(wire, Maker("console", CODEC, CATALOGUE), clock)
+        telling = SagaTelling(reading, database, published, CATALOGUE)
+        token = folder / "given-token"
+        token.write_text(TOKEN)
+        app = secured([*routes(reading, draw), *SagaVerbs(telling).routes()], token_file=token)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://console",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        ) as http:
+            yield Console(playing, wire, telling, http)
