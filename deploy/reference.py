@@ -189,7 +189,7 @@ def _exits() -> str:
 
 def _reasons() -> str:
     results = cast("type[Enum]", _named("orchestrator.engine.machine", "Result"))
-    stuck = cast("tuple[str, ...]", _named("orchestrator.operate.sagas", "REASONS"))
+    stuck = cast("tuple[str, ...]", _named("orchestrator.engine.standing", "REASONS"))
     return "\n\n".join(
         [
             "Why a record becomes a dead letter or parks its key: " + codes(REASONS) + ".",

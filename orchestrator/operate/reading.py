@@ -14,9 +14,10 @@ from typing import Final
 
 import orjson
 
+from orchestrator.engine.standing import REASONS
 from orchestrator.operate.database import SQL, Database, Found
 from orchestrator.operate.filters import Filter
-from orchestrator.operate.sagas import REASONS, Parked, SagaView, Views
+from orchestrator.operate.sagas import Parked, SagaView, Views
 from orchestrator.operate.stuck import Group, Member, grouped, member, parked_member
 from orchestrator.operate.tally import Counts, Tally
 from services.chassis.clock import Clock

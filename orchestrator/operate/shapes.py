@@ -11,9 +11,10 @@ from dataclasses import asdict
 from typing import TypeAlias
 
 from orchestrator.engine.instance import Step
+from orchestrator.engine.standing import Waiting
 from orchestrator.operate.database import Found
 from orchestrator.operate.reading import OpenCount, Stuck
-from orchestrator.operate.sagas import SagaView, Views, Waiting
+from orchestrator.operate.sagas import SagaView, Views
 from orchestrator.operate.stuck import Group, Member
 from orchestrator.operate.tally import Counts
 from services.chassis.envelope import timestamp

@@ -14,10 +14,11 @@ import pytest
 from orchestra import AMOUNT, Orchestra, orchestra
 from stage import Hands
 
+from orchestrator.engine.standing import REASONS
 from orchestrator.operate.database import Database
 from orchestrator.operate.filters import Filter, parse
 from orchestrator.operate.reading import Reading, Stuck
-from orchestrator.operate.sagas import REASONS, Views
+from orchestrator.operate.sagas import Views
 from orchestrator.sagas import SAGAS
 from schemas.billing import PaymentCaptured
 from schemas.orchestrator import OperatorVerb
