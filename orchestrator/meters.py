@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.engine.draw import edges
 from orchestrator.engine.instance import Entry, Instance, Resend, Send
 from orchestrator.engine.machine import Kind, Phase, Result
 from orchestrator.engine.shell import Moved
+from orchestrator.gauges import look
 from orchestrator.metrics import SAGAS, SagaMetrics, Shape
 from orchestrator.saga import Saga
 from services.chassis.metrics import Family, Meters
+from services.chassis.store import Readable
 
 _REPLIES = {"answered": "ok", "undo_answered": "ok", "refused": "rejected", "timed_out": "timeout"}
 _MICROSECONDS = 1_000_000
@@ -31,7 +34,11 @@ def shape_of(saga: Saga[object]) -> Shape:
     states |= {phase.value: True for phase in (Phase.COMPLETED, Phase.COMPENSATED)}
     asks = saga.plan.asks.values()
     return Shape(
-        saga.name, states, saga.plan.names, {ask.contract.name: ask.contract.owner for ask in asks}
+        saga.name,
+        states,
+        saga.plan.names,
+        {ask.contract.name: ask.contract.owner for ask in asks},
+        tuple(edges(saga)),
     )
 
 
@@ -42,6 +49,7 @@ def _of_both(one: Shape, other: Shape) -> Shape:
         {**one.states, **other.states},
         tuple(dict.fromkeys((*one.steps, *other.steps))),
         {**one.commands, **other.commands},
+        tuple(dict.fromkeys((*one.edges, *other.edges))),
     )
 
 
@@ -65,6 +73,10 @@ class SagaMeters:
         for fact in facts:
             if isinstance(fact, Moved) and fact.after is not None:
                 self._count(fact, fact.after)
+
+    async def look(self, store: Readable, now_us: int) -> None:
+        """What the store says of all that is open."""
+        self._metrics.standing(await look(store, tuple(self._sagas.values()), now_us))
 
     def _count(self, moved: Moved, after: Instance[object]) -> None:
         saga = self._sagas.get((after.definition, after.definition_version))

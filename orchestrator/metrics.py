@@ -7,10 +7,13 @@ appears only as an exemplar. Every label set a definition implies is there with 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.chassis.metrics import LONG, OTHER, Family, Meters
+from orchestrator.engine.standing import REASONS
+from orchestrator.gauges import Open
+from services.chassis.metrics import LONG, OTHER, Family, Labels, Meters
 
 SAGAS = (
     Family("saga_started_total", "counter", ("saga",), "Sagas started"),
@@ -26,21 +29,35 @@ SAGAS = (
     Family("saga_step_retries_total", "counter", ("saga", "step", "cause"), "Commands sent again"),
     Family("saga_compensations_total", "counter", ("saga", "step", "result"),
            "Compensations and how they ended"),
+    Family("saga_instances", "gauge", ("saga", "state", "terminal"),
+           "Sagas in a state now; those that ended are counted by saga_finished_total"),
+    Family("saga_oldest_instance_age_seconds", "gauge", ("saga", "state"),
+           "How long ago the oldest of them started"),
+    Family("saga_stuck_instances", "gauge", ("saga", "state", "reason"),
+           "Sagas past a deadline or stopped, by the first of the seven reasons that holds"),
+    Family("saga_timer_oldest_due_seconds", "gauge", ("saga",),
+           "How late the oldest timer is that is due"),
 )  # fmt: skip
 
 EXEMPLAR_FROM_S = 1.0
 OUTCOMES = ("completed", "compensated")
 REPLIES = ("ok", "rejected", "timeout")
+TRIGGERS = ("event", "timer", "operator")
+NOT_OPEN = "not_open"  # the state of a parked key that no open saga speaks for
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What of a definition becomes labels. `states`: name → terminal; `commands`: name → target."""
+    """What of a definition becomes labels.
+
+    `states`: name → terminal; `commands`: name → target; `edges`: from one state to another.
+    """
 
     saga: str
     states: Mapping[str, bool]
     steps: tuple[str, ...]
     commands: Mapping[str, str]
+    edges: tuple[tuple[str, str], ...] = ()
 
 
 class SagaMetrics:
@@ -51,6 +68,11 @@ class SagaMetrics:
         self._shapes = {shape.saga: shape for shape in shapes}
         for shape in self._shapes.values():
             self._begin(shape)
+        meters.begin("saga_instances", (OTHER,), (OTHER,), ("false",))
+        meters.begin("saga_oldest_instance_age_seconds", (OTHER,), (OTHER,))
+        meters.begin("saga_stuck_instances", (OTHER,), (OTHER,), REASONS)
+        meters.begin("saga_stuck_instances", (OTHER,), (NOT_OPEN,), ("contract",))
+        meters.begin("saga_timer_oldest_due_seconds", (OTHER,))
 
     def started(self, saga: str, n: int = 1) -> None:
         self._meters.add("saga_started_total", (saga,), n)
@@ -84,17 +106,49 @@ class SagaMetrics:
     def compensated(self, saga: str, step: str, result: str) -> None:
         self._meters.add("saga_compensations_total", (saga, step, result))
 
+    def standing(self, found: Open) -> None:
+        """Everything that is open; what is not named any more becomes 0."""
+        counts: Counter[Labels] = Counter()
+        ages: dict[Labels, float] = {}
+        stuck: Counter[Labels] = Counter({(OTHER, NOT_OPEN, "contract"): found.parked_alone})
+        late: dict[Labels, float] = {}
+        for place, n in found.counts.items():
+            known = self._place(*place)
+            counts[*known, "false"] += n
+            ages[known] = max(ages.get(known, 0.0), found.oldest_s[place])
+        for (saga, state, reason), n in found.stuck.items():
+            stuck[*self._place(saga, state), reason] += n
+        for saga, seconds in found.late_s.items():
+            name = (saga if saga in self._shapes else OTHER,)
+            late[name] = max(late.get(name, 0.0), seconds)
+        self._meters.replace("saga_instances", counts)
+        self._meters.replace("saga_oldest_instance_age_seconds", ages)
+        self._meters.replace("saga_stuck_instances", stuck)
+        self._meters.replace("saga_timer_oldest_due_seconds", late)
+
     def _begin(self, shape: Shape) -> None:
         begin, saga = self._meters.begin, (shape.saga,)
         begin("saga_started_total", saga)
         begin("saga_finished_total", saga, OUTCOMES)
         begin("saga_duration_seconds", saga, OUTCOMES)
         begin("saga_state_duration_seconds", saga, shape.states)
+        for before, after in shape.edges:
+            begin("saga_transitions_total", saga, (before,), (after,), TRIGGERS)
+        still = [state for state, terminal in shape.states.items() if not terminal]
+        begin("saga_instances", saga, still, ("false",))
+        begin("saga_oldest_instance_age_seconds", saga, still)
+        begin("saga_stuck_instances", saga, still, REASONS)
+        begin("saga_timer_oldest_due_seconds", saga)
         for command, target in shape.commands.items():
             begin("saga_commands_sent_total", saga, (command,), (target,))
             begin("saga_command_reply_seconds", saga, (command,), (target,), REPLIES)
         begin("saga_step_retries_total", saga, shape.steps, ("no_reply", "operator"))
         begin("saga_compensations_total", saga, shape.steps, ("ok", "overdue", "skipped"))
+
+    def _place(self, saga: str, state: str) -> tuple[str, str]:
+        if saga not in self._shapes:
+            return OTHER, OTHER
+        return saga, self._state(saga, state)
 
     def _state(self, saga: str, state: str) -> str:
         return state if state in self._shapes[saga].states else OTHER

@@ -7,7 +7,9 @@ deterministic. A picture of a running saga is not made here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations, product
 from typing import TypeVar
 
 from orchestrator.engine.machine import PHASES, STEPS, Result, StepEvent
@@ -18,6 +20,7 @@ D = TypeVar("D")
 
 _GLYPHS = {"forward": "▶", "pivot": "◆", "undo": "↩", "done": "✓", "operator": "✖"}
 _GAP = 4
+_EDGE = re.compile(r"^ +(\w+) --> (\w+) :", re.MULTILINE)
 
 
 def mermaid(saga: Saga[D]) -> str:
@@ -40,6 +43,23 @@ def mermaid(saga: Saga[D]) -> str:
         lines.append(f"cancelled_early --> compensated : {start}")
     lines += ["completed --> [*]", "compensated --> [*]"]
     return _joined(lines)
+
+
+def edges(saga: Saga[D]) -> list[tuple[str, str]]:
+    """The changes of state that `mermaid` shows, each once; an operator's skip may make others.
+
+    In a Parallel group each step that is still waited for may give the state its name.
+    """
+    plan = saga.plan
+    alike = {
+        _state(plan, place, way): [f"{way}_{plan.names[index]}" for index in position]
+        for place, position in enumerate(plan.positions)
+        for way in ("awaiting", "undoing")
+    }
+    found = [pair for group in alike.values() for pair in permutations(group, 2)]
+    for here, there in _EDGE.findall(mermaid(saga)):
+        found += product(alike.get(here, [here]), alike.get(there, [there]))
+    return [(here, there) for here, there in dict.fromkeys(found) if here != there]
 
 
 def mermaid_tables() -> str:

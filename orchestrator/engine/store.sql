@@ -72,3 +72,26 @@ SELECT id FROM (SELECT id, at_us FROM operator_verbs ORDER BY at_us LIMIT ?) AS 
 
 -- name: verbs.forget
 DELETE FROM operator_verbs WHERE id = ?
+
+-- name: sagas.open
+-- A page of what is not finished, oldest first, after (started_us, id). `timers`: of its key.
+SELECT sagas.id, sagas.definition, sagas.definition_version, sagas.phase, sagas.paused,
+    sagas.steps, sagas.started_us, parked_keys.key AS parked,
+    (SELECT json_group_object(timers.name, timers.due_us) FROM timers
+        WHERE timers.key = sagas.key) AS timers
+FROM sagas INDEXED BY sagas_open LEFT JOIN parked_keys ON parked_keys.key = sagas.key
+WHERE sagas.phase NOT IN ('completed', 'compensated') AND (sagas.started_us, sagas.id) > (?, ?)
+ORDER BY sagas.started_us, sagas.id LIMIT ?
+-- on postgres
+SELECT sagas.id, sagas.definition, sagas.definition_version, sagas.phase, sagas.paused,
+    sagas.steps, sagas.started_us, parked_keys.key AS parked,
+    coalesce((SELECT CAST(json_object_agg(timers.name, timers.due_us) AS TEXT) FROM timers
+        WHERE timers.key = sagas.key), '{}') AS timers
+FROM sagas LEFT JOIN parked_keys ON parked_keys.key = sagas.key
+WHERE sagas.phase NOT IN ('completed', 'compensated') AND (sagas.started_us, sagas.id) > (?, ?)
+ORDER BY sagas.started_us, sagas.id LIMIT ?
+
+-- name: parked.alone
+-- Keys that wait for a person although no saga of theirs is open: perhaps its start is parked.
+SELECT count(*) AS n FROM parked_keys WHERE NOT EXISTS (SELECT 1 FROM sagas
+    WHERE sagas.key = parked_keys.key AND sagas.phase NOT IN ('completed', 'compensated'))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from orchestrator.metrics import NOT_OPEN
 from orchestrator.operate.sagas import Parked, SagaView
 
-NOT_OPEN = "not_open"  # the state of a parked key that no open saga speaks for
 OPERATOR = "operator"
 
 

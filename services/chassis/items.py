@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 from services.chassis.admission import Refused
 from services.chassis.handlers import Call, Result
 from services.chassis.messages import Message, Outgoing, Record
-from services.chassis.store import Plan
+from services.chassis.store import Plan, Row
 
 
 class Arrived(NamedTuple):
@@ -116,6 +116,9 @@ class Timer(NamedTuple):
     awaits: str = ""
     message_id: str = ""
 
+    def row(self, key: int, partition: int) -> Row:
+        return (key, self.name, partition, *self[1:])
+
 
 def arrival(record: Record, verdict: object) -> Item:
     """What admission said of a record, as an item of the queue."""
@@ -124,6 +127,15 @@ def arrival(record: Record, verdict: object) -> Item:
         key = (record.key or b"").decode("utf-8", "replace")[:64].replace("\0", "\ufffd")
         return TurnedAway(record, verdict, key)
     return Arrived(verdict, record)  # type: ignore[arg-type]
+
+
+class Took(NamedTuple):
+    """A record that was handled: since when it is in the world, and how long handling it took."""
+
+    topic: str
+    type: str
+    time_us: int
+    seconds: float
 
 
 class Effect(NamedTuple):
@@ -173,5 +185,6 @@ class Applied:
     errors: list[tuple[str, Exception]] = field(default_factory=list)
     redrives: list[str] = field(default_factory=list)  # keys whose waiting records may go on
     facts: list[object] = field(default_factory=list)
+    took: list[Took] = field(default_factory=list)
     fired: int = 0
     more: bool = False

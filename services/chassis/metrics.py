@@ -31,12 +31,14 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 LONG = (.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)  # fmt: skip
+MID = (.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900)  # fmt: skip
 FAST = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)  # fmt: skip
 
 RESULTS = ("applied", "duplicate", "ignored", "late", "rejected", "parked", "forged")
 OTHER = "other"
 
 Labels = tuple[str, ...]
+Took = tuple[str, str, int, float]  # topic, type, when it says it was made, seconds of handling
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
@@ -54,6 +56,10 @@ class Family:
 CHASSIS = (
     Family("saga_events_consumed_total", "counter", ("service", "topic", "event", "result"),
            "Messages taken from a topic, by what became of them"),
+    Family("saga_event_handle_seconds", "histogram", ("service", "event"),
+           "From taking a message up until what it leads to was decided, not yet written", MID),
+    Family("saga_event_age_seconds", "histogram", ("service", "topic"),
+           "From when a message says that it was made until it was committed here", LONG),
     Family("saga_events_published_total", "counter", ("service", "topic", "event"),
            "Messages that the broker acknowledged"),
     Family("saga_outbox_pending", "gauge", ("service",), "Committed messages not yet acknowledged"),
@@ -92,7 +98,7 @@ CHASSIS = (
 )  # fmt: skip
 
 
-class _Histogram:
+class Histogram:
     """Counts by bucket; the last one is what lies above every bound."""
 
     __slots__ = ("bounds", "counts", "exemplars", "total")
@@ -102,6 +108,12 @@ class _Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
         self.exemplars: dict[int, Exemplar] = {}
+
+    def observe(self, value: float) -> int:
+        at = bisect_left(self.bounds, value)
+        self.counts[at] += 1
+        self.total += value
+        return at
 
     def samples(self) -> list[Bucket]:
         """(upper bound, cumulative count, exemplar if any), as the exposition wants them."""
@@ -125,7 +137,7 @@ class Meters(Collector):
     def __init__(self, families: Iterable[Family]) -> None:
         self.families = {family.name: family for family in families}
         self._values: dict[str, dict[Labels, float]] = {name: {} for name in self.families}
-        self._histograms: dict[str, dict[Labels, _Histogram]] = {
+        self._histograms: dict[str, dict[Labels, Histogram]] = {
             name: {} for name, family in self.families.items() if family.kind == "histogram"
         }
         self.registry = CollectorRegistry()
@@ -156,11 +168,13 @@ class Meters(Collector):
         self, name: str, labels: Labels, value: float, exemplar: dict[str, str] | None = None
     ) -> None:
         child = self._histograms[name].get(labels) or self._histogram(name, labels)
-        at = bisect_left(child.bounds, value)
-        child.counts[at] += 1
-        child.total += value
+        at = child.observe(value)
         if exemplar is not None:
             child.exemplars[at] = Exemplar(exemplar, value, time.time())
+
+    def bound(self, name: str, *labels: str) -> Histogram:
+        """The histogram of one label set, there from now on, for a path that is hot."""
+        return self._histogram(name, labels)
 
     def collect(self) -> Iterator[Metric]:
         for name, family in self.families.items():
@@ -185,8 +199,8 @@ class Meters(Collector):
         """In a thread: thousands of series take tens of milliseconds."""
         return await asyncio.to_thread(self.render, accept)
 
-    def _histogram(self, name: str, labels: Labels) -> _Histogram:
-        return self._histograms[name].setdefault(labels, _Histogram(self.families[name].buckets))
+    def _histogram(self, name: str, labels: Labels) -> Histogram:
+        return self._histograms[name].setdefault(labels, Histogram(self.families[name].buckets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +247,15 @@ class Metrics:
         """Of one transaction: (topic, event, result) → how many."""
         for (topic, event, result), n in counts.items():
             self.consumed(topic, event, result, n)
+
+    def handled(self, took: Iterable[Took], now_us: int) -> None:
+        """Of one transaction, committed now. The only call that is made for every message."""
+        handling, ages = self._handling, self._ages
+        other, elsewhere = handling[OTHER], ages[OTHER]
+        for topic, event, time_us, seconds in took:
+            handling.get(event, other).observe(seconds)
+            # A publisher's clock may be ahead of ours.
+            ages.get(topic, elsewhere).observe(max(0.0, (now_us - time_us) / 1_000_000))
 
     def published(self, topic: str, event: str, n: int = 1) -> None:
         topic, event = self._placed(self._written, topic, event)
@@ -307,6 +330,13 @@ class Metrics:
         violated = (*self._events, OTHER)
         begin("saga_contract_violations_total", mine, violated, ("schema", "version"))
         begin("saga_store_operation_seconds", self._operations)
+        bound, service = self.meters.bound, self.service
+        self._handling = {
+            event: bound("saga_event_handle_seconds", service, event) for event in violated
+        }
+        self._ages = {
+            topic: bound("saga_event_age_seconds", service, topic) for topic in (*self._read, OTHER)
+        }
         for family in CHASSIS:
             if family.labels == ("service",):
                 begin(family.name, mine)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,7 @@ from services.chassis.positions import Positions
 from services.chassis.reading import Reading
 from services.chassis.relay import Relay
 from services.chassis.settings import Settings
-from services.chassis.store import Store, StoreError, statements
+from services.chassis.store import Readable, Store, StoreError, statements
 
 SQL = statements(Path(__file__).parent / "chassis.sql")
 REASONS = (
@@ -58,18 +58,23 @@ _VIOLATIONS: Mapping[str, Literal["schema", "version"]] = {
     "unknown_schema": "version",
 }
 _MEASURE_S = 2.0
+_REST = 19  # times as long as measuring took
 _UNASSIGNED_FORGIVEN_S = 60.0
 _SILENCE_FORGIVEN_S = 15.0
 _log = logging.getLogger(__name__)
 
 
 class Counting(Protocol):
-    """What a program counts beside the chassis: its families, and the facts it committed."""
+    """What a program counts beside the chassis: its families, and the facts it committed.
+
+    `look` is called every few seconds, to set gauges from the store.
+    """
 
     @property
     def families(self) -> tuple[Family, ...]: ...
     def begin(self, meters: Meters) -> None: ...
     def count(self, facts: Sequence[object]) -> None: ...
+    async def look(self, store: Readable, now_us: int) -> None: ...
 
 
 class Gauged(Protocol):
@@ -124,6 +129,7 @@ class Surface:
         del items
         metrics = self.metrics
         metrics.store_operation(seconds)
+        metrics.handled(applied.took, self._clock.now_us())
         metrics.consumed_many(applied.results)
         for (topic, reason), n in applied.dead.items():
             metrics.dead_letter(topic, reason, n)
@@ -187,12 +193,12 @@ class Surface:
         return 0.0 if moment_s is None else max(self._clock.monotonic_s() - moment_s, 0.001)
 
     async def measure_often(self) -> None:
-        while True:
-            try:
-                await self._measure()
-            except (BusError, StoreError) as error:
-                _log.warning("metrics wait", extra={"reason": str(error)})
-            await asyncio.sleep(_MEASURE_S)
+        await asyncio.gather(_often(self._clock, self._measure), _often(self._clock, self._look))
+
+    async def _look(self) -> None:
+        assert self._parts is not None
+        if self._counting is not None:
+            await self._counting.look(self._parts.store, self._clock.now_us())
 
     async def _measure(self) -> None:
         assert self._parts is not None
@@ -226,6 +232,17 @@ class Surface:
         (parked,) = await store.read(SQL["parked.count"])
         metrics.parked_keys(int(parked["n"] or 0))
         metrics.store_log(await store.log_bytes())
+
+
+async def _often(clock: Clock, measure: Callable[[], Awaitable[None]]) -> None:
+    """Again and again; what takes long is done less often, for a twentieth of the time at most."""
+    while True:
+        began_s = clock.monotonic_s()
+        try:
+            await measure()
+        except (BusError, StoreError) as error:
+            _log.warning("metrics wait", extra={"reason": str(error)})
+        await asyncio.sleep(max(_MEASURE_S, _REST * (clock.monotonic_s() - began_s)))
 
 
 def _known(name: str) -> Known:

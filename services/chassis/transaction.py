@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Generic
 
 from schemas.topics import OPERATOR_TOPIC
@@ -30,6 +31,7 @@ from services.chassis.items import (
     S,
     Submitted,
     Timer,
+    Took,
     TurnedAway,
     Unrecorded,
 )
@@ -141,8 +143,10 @@ class Transaction(Generic[S]):
         failpoints.reached("after_load")
         if self._redrive is not None:
             self._parked.discard(self._ids[self._batch.redrive])
+        at_s = perf_counter()
         for item in items:
             yield from self._fold(state, item)
+            at_s = self._took(item, at_s)
             if self._redrive is not None and not self._redrive.folded(self._applied.results):
                 break
         if self._redrive is not None:
@@ -261,7 +265,7 @@ class Transaction(Generic[S]):
             self._timers[key, name] = None
         partition = self._setting.place(item.key) if effect.timers else 0
         for timer in effect.timers:
-            self._timers[key, timer.name] = _timer_row(key, partition, timer)
+            self._timers[key, timer.name] = timer.row(key, partition)
         for out in effect.out:
             self._outbox.add(self._ids.get(out.key, key), out)
         if effect.dead is not None and isinstance(item, Arrived):
@@ -347,6 +351,14 @@ class Transaction(Generic[S]):
         elif isinstance(item, Fired):
             self._applied.fired += 1
 
+    def _took(self, item: Item, since_s: float) -> float:
+        now_s = perf_counter()
+        if isinstance(item, Arrived):
+            message = item.message
+            took = Took(message.topic, message.type, message.time_us, now_s - since_s)
+            self._applied.took.append(took)
+        return now_s
+
     def _tally(self, name: tuple[str, str, str]) -> None:
         self._applied.results[name] = self._applied.results.get(name, 0) + 1
 
@@ -381,19 +393,7 @@ class Transaction(Generic[S]):
         self._timers.clear()
 
 
-def _timer_row(key: int, partition: int, timer: Timer) -> Row:
-    return (
-        key,
-        timer.name,
-        partition,
-        timer.due_us,
-        timer.interval_us,
-        timer.awaits,
-        timer.message_id,
-    )
-
-
 def _again(key: int, fired: Fired, due_us: int) -> Row:
     """The row of a timer that was taken, to be due then."""
     timer = Timer(fired.name, due_us, fired.interval_us, fired.awaits, fired.message_id)
-    return _timer_row(key, fired.partition, timer)
+    return timer.row(key, fired.partition)

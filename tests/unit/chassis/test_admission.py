@@ -137,6 +137,9 @@ def test_a_rejected_record_leaves_a_row_a_copy_and_a_count_and_its_key_goes_on(c
     assert (applied.dead, member.parked()) == ({(COMMANDS, reason): 1}, [])
     result = "forged" if reason == "wrong_writer" else "rejected"
     assert applied.results[COMMANDS, "", result] == 1
+    (took,) = applied.took  # the rejected one was not handled
+    assert took[:2] == (COMMANDS, "baton.billing.AuthorisePayment")
+    assert took.seconds > 0
     copy = next(out for _, out in applied.out if out.topic == f"{COMMANDS}.dlt")
     assert copy.value == (bytes_ or b"")[:VALUE_BYTES_MAX]
     kept = copy.headers[: len(headers)]

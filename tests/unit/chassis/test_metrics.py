@@ -71,6 +71,50 @@ def test_what_is_not_known_counts_as_other(metrics: Metrics) -> None:
     assert len(series(metrics.meters)) == before
 
 
+def test_handling_and_age_are_observed_message_by_message(metrics: Metrics) -> None:
+    """By type and by topic, each known one from the start; a clock that is ahead makes no age."""
+    handle, age = "saga_event_handle_seconds", "saga_event_age_seconds"
+    before = series(metrics.meters)
+    assert {dict(labels)["event"] for name, labels in before if name == f"{handle}_count"} == {
+        "Authorise",
+        "Void",
+        "other",
+    }
+    now_us = 1_000_000_000
+    metrics.handled(
+        [
+            (COMMANDS, "Void", now_us - 2_000_000, 0.02),
+            (COMMANDS, "Void", now_us + 5_000_000, 0.5),
+            ("elsewhere", "x" * 99, now_us - 400_000, 0.004),
+        ],
+        now_us,
+    )
+    after = series(metrics.meters)
+    changed = {
+        (name, *sorted(value for label, value in labels if label not in ("service", "le"))): after[
+            name, labels
+        ]
+        for name, labels in after
+        if after[name, labels] != before[name, labels] and name.endswith(("_sum", "_count"))
+    }
+    assert changed == {
+        (f"{handle}_count", "Void"): 2,
+        (f"{handle}_sum", "Void"): 0.52,
+        (f"{handle}_count", "other"): 1,
+        (f"{handle}_sum", "other"): 0.004,
+        (f"{age}_count", COMMANDS): 2,
+        (f"{age}_sum", COMMANDS): 2,
+        (f"{age}_count", "other"): 1,
+        (f"{age}_sum", "other"): 0.4,
+    }
+    common = {"service": "billing", "event": "Void"}
+    buckets = [
+        value(metrics, f"{handle}_bucket", **common, le=le) for le in ("0.01", "0.025", "0.5")
+    ]
+    assert buckets == [0, 1, 2]
+    assert after.keys() == before.keys()
+
+
 def test_each_call_reaches_its_series(metrics: Metrics) -> None:
     metrics.published(REPLIES, "Declined", 4)
     metrics.outbox(7, 1.5, 1)

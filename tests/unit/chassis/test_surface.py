@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from company import COMMANDS, NOW_US, SECOND_US, DirectStore, HandClock
 
+from services.chassis.items import Applied, Took
 from services.chassis.messages import TopicPartition
 from services.chassis.positions import Positions
 from services.chassis.reading import Lag
@@ -84,6 +86,40 @@ async def test_what_gateways_do_not_know_is_counted_once(surface: Surface) -> No
     names = ("unknown_total", "unrecorded_total", "calls")
     found = [value(surface, f"saga_gateway_{name}", service="billing") for name in names]
     assert found == [4, 2, 3]
+
+
+async def test_a_program_looks_at_its_own_tables_through_the_reading_connection(
+    store: DirectStore,
+) -> None:
+    """At the moment of the process's clock; a process without any has nothing to look at."""
+
+    class Looking:
+        families = ()
+        looked: ClassVar[list[tuple[object, int]]] = []
+
+        def begin(self, meters: object) -> None: ...
+        def count(self, facts: object) -> None: ...
+
+        async def look(self, read: object, now_us: int) -> None:
+            self.looked.append((read, now_us))
+
+    settings = Settings(service="billing", kafka_bootstrap_servers="k:1", home=Path())
+    for counting in (Looking(), None):
+        made = Surface("billing", settings, HandClock(), counting)
+        made.watch(Watched(Poller(), Post(), Desk(), Positions(), store, None))  # type: ignore[arg-type]
+        await made._look()
+    assert Looking.looked == [(store, NOW_US)]
+
+
+def test_each_message_that_was_handled_is_observed(surface: Surface) -> None:
+    """With its age at the commit, by the process's clock."""
+    took = Took(COMMANDS, "baton.billing.VoidPayment", NOW_US - 3 * SECOND_US, 0.25)
+    surface.committed(Applied(took=[took]), 0.1, 1)
+    mine = {"service": "billing"}
+    assert [
+        value(surface, "saga_event_age_seconds_sum", **mine, topic=COMMANDS),
+        value(surface, "saga_event_handle_seconds_sum", **mine, event="baton.billing.VoidPayment"),
+    ] == [3, 0.25]
 
 
 async def test_what_waits_is_counted_without_the_writers_connection(

@@ -7,8 +7,10 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
+from orchestrator.meters import shape_of
 from orchestrator.metrics import SAGAS, SagaMetrics, Shape
 from orchestrator.operate.metrics import CONSOLE
+from orchestrator.sagas.onboarding import ONBOARDING
 from services.chassis.metrics import CHASSIS, Family, Meters
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -60,6 +62,27 @@ def test_sagas_are_counted_by_what_their_definition_names(meters: Meters) -> Non
         "saga_duration_seconds",
         "saga_state_duration_seconds",
     ]
+
+
+def test_changes_of_state_are_there_before_the_first(meters: Meters) -> None:
+    """Those that the definition implies, by each trigger, also between the steps of a group."""
+    SagaMetrics(meters, [shape_of(ONBOARDING)])  # type: ignore[arg-type]
+    found = {
+        (dict(labels)["from_state"], dict(labels)["to_state"], dict(labels)["trigger"]): n
+        for (name, labels), n in series(meters).items()
+        if name == "saga_transitions_total"
+    }
+    forward = [f"awaiting_{name}" for name in ("account", "record", "profile")]
+    back = [f"undoing_{name}" for name in ("account", "record", "profile")]
+    edges = {
+        *((here, there) for group in (forward, back) for here in group for there in group),
+        *((here, "completed") for here in forward),
+        *((here, there) for here in forward for there in back),
+        *((here, there) for here in back for there in ("compensated", "needs_operator")),
+        *(("needs_operator", there) for there in ("compensated", *back)),
+    }
+    expected = {edge for edge in edges if edge[0] != edge[1]}
+    assert found == {(*edge, by): 0.0 for edge in expected for by in ("event", "timer", "operator")}
 
 
 def test_the_catalogue_goes_on_by_the_same_rules() -> None:
