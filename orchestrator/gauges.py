@@ -39,15 +39,15 @@ async def look(store: Readable, sagas: Sequence[Saga[object]], now_us: int) -> O
     """`sagas`: every version of this release."""
     versions = {(saga.name, saga.version): saga for saga in sagas}
     found = Open()
-    after = (-1, -1)
+    after = {"us": -1, "id": -1, "limit": PAGE}
     while True:
-        rows = await store.read(SQL["sagas.open"], (*after, PAGE))
+        rows = await store.read(SQL["sagas.open"], after)
         for row in rows:
             saga = versions.get((str(row["definition"]), _int(row["definition_version"])))
             _count(found, row, saga, now_us)
         if len(rows) < PAGE:
             break
-        after = (_int(rows[-1]["started_us"]), _int(rows[-1]["id"]))
+        after |= {"us": _int(rows[-1]["started_us"]), "id": _int(rows[-1]["id"])}
         await asyncio.sleep(0)
     (alone,) = await store.read(SQL["parked.alone"])
     found.parked_alone = _int(alone["n"])

@@ -74,22 +74,15 @@ SELECT id FROM (SELECT id, at_us FROM operator_verbs ORDER BY at_us LIMIT ?) AS 
 DELETE FROM operator_verbs WHERE id = ?
 
 -- name: sagas.open
--- A page of what is not finished, oldest first, after (started_us, id). `timers`: of its key.
+-- A page of what is not finished, oldest first, after (:us, :id). `timers`: of its key.
 SELECT sagas.id, sagas.definition, sagas.definition_version, sagas.phase, sagas.paused,
     sagas.steps, sagas.started_us, parked_keys.key AS parked,
-    (SELECT json_group_object(timers.name, timers.due_us) FROM timers
-        WHERE timers.key = sagas.key) AS timers
-FROM sagas INDEXED BY sagas_open LEFT JOIN parked_keys ON parked_keys.key = sagas.key
-WHERE sagas.phase NOT IN ('completed', 'compensated') AND (sagas.started_us, sagas.id) > (?, ?)
-ORDER BY sagas.started_us, sagas.id LIMIT ?
--- on postgres
-SELECT sagas.id, sagas.definition, sagas.definition_version, sagas.phase, sagas.paused,
-    sagas.steps, sagas.started_us, parked_keys.key AS parked,
-    coalesce((SELECT CAST(json_object_agg(timers.name, timers.due_us) AS TEXT) FROM timers
+    coalesce((SELECT json_group_object(timers.name, timers.due_us) FROM timers
         WHERE timers.key = sagas.key), '{}') AS timers
-FROM sagas LEFT JOIN parked_keys ON parked_keys.key = sagas.key
-WHERE sagas.phase NOT IN ('completed', 'compensated') AND (sagas.started_us, sagas.id) > (?, ?)
-ORDER BY sagas.started_us, sagas.id LIMIT ?
+FROM sagas INDEXED BY sagas_open LEFT JOIN parked_keys ON parked_keys.key = sagas.key
+WHERE sagas.phase NOT IN ('completed', 'compensated')
+    AND (sagas.started_us, sagas.id) > (:us, :id)
+ORDER BY sagas.started_us, sagas.id LIMIT :limit
 
 -- name: parked.alone
 -- Keys that wait for a person although no saga of theirs is open: perhaps its start is parked.

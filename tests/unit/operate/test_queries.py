@@ -6,6 +6,7 @@ A new query is found here by its name; a parameter of a new name needs a value i
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from orchestra import SECOND, T0, Orchestra, orchestra
 from pydantic import SecretStr
 from stage import free_port
 
+from orchestrator.gauges import Open, look
 from orchestrator.operate.database import SQL, Database, Found
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
@@ -122,6 +124,25 @@ async def test_every_query_has_the_same_answer_on_both_databases(
 
     assert ours
     assert theirs == ours
+
+
+async def test_gauges_say_the_same_on_both_databases(both: Both) -> None:
+    """What is open, how old, stuck and late, read by the orchestrator itself."""
+    ours, theirs = [await look(place, SAGAS, T0 + 60 * SECOND) for place in both]
+
+    assert ours == theirs
+    assert ours == Open(
+        Counter({("fulfilment", "awaiting_stock"): 1, ("fulfilment", "undoing_stock"): 1}),
+        {("fulfilment", "awaiting_stock"): 60.0, ("fulfilment", "undoing_stock"): 58.0},
+        Counter(
+            {
+                ("fulfilment", "awaiting_stock", "contract"): 1,
+                ("fulfilment", "undoing_stock", "late_timer"): 1,
+            }
+        ),
+        {"fulfilment": 50.0},
+        1,
+    )
 
 
 async def test_what_cannot_be_read_is_told_without_the_password(

@@ -197,7 +197,7 @@ async def test_a_look_adds_no_label_set_that_the_definitions_imply(playing: Orch
 async def test_a_look_goes_by_the_index_of_what_is_open(playing: Orchestra) -> None:
     """However many sagas have ended: no scan of the table, no sort."""
     rows = await playing.store.read(
-        f"EXPLAIN QUERY PLAN {SQL['sagas.open'].sql}", (-1, -1, gauges.PAGE)
+        f"EXPLAIN QUERY PLAN {SQL['sagas.open'].sql}", {"us": -1, "id": -1, "limit": 9}
     )
     assert [str(row["detail"]).partition(" (")[0] for row in rows] == [
         "SEARCH sagas USING INDEX sagas_open",
