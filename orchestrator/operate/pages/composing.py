@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.operate.pages.company import map_view
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.rendering import Rendering
 from orchestrator.operate.pages.services import services_view
@@ -27,7 +28,11 @@ class Sources:
 
 
 def views(sources: Sources) -> Sequence[View]:
-    return (stuck_view(sources.reading), services_view(sources.scraping, sources.clock))
+    return (
+        stuck_view(sources.reading),
+        map_view(sources.scraping),
+        services_view(sources.scraping, sources.clock),
+    )
 
 
 def composed(sources: Sources) -> tuple[Site, Live]:

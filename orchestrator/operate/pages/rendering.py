@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from orchestrator.operate import wording
 from services.chassis.clock import Clock
+from services.chassis.envelope import timestamp
 
 STATIC = files("orchestrator.operate.pages") / "static"
 NAVIGATION = (
@@ -51,6 +52,7 @@ class Rendering:
             count=count,
             words=words,
             when=self.when,
+            moment=self.moment,
             link=link,
             many=many,
             per_second=per_second,
@@ -79,6 +81,9 @@ class Rendering:
         shown = f"{spell(seconds)} ago" if seconds >= 0 else f"in {spell(-seconds)}"
         return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(iso, shown)
 
+    def moment(self, us: int) -> Markup:
+        return self.when(timestamp(us))
+
 
 def spell(seconds: int) -> str:
     """`4 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
@@ -106,7 +111,7 @@ def many(number: int, one: str, more: str = "") -> str:
 
 
 def per_second(rate: float | None) -> str:
-    return "?" if rate is None else f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    return "?" if rate is None else f"{rate:.0f}" if rate >= 10 or not rate else f"{rate:.1f}"
 
 
 def seconds(number: float | None) -> str:

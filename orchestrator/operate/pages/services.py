@@ -11,13 +11,13 @@ from services.chassis.envelope import timestamp
 # What each is for, in the words of somebody who buys from the shop.
 PURPOSES = {
     "orchestrator": "decides what happens next to each order, and takes back what was done",
-    "orders": "takes orders and cancellations from customers, and shows what became of them",
-    "inventory": "counts the goods, reserves them for an order, and gives them back",
-    "billing": "asks the payment provider to hold, take or release the customer's money",
-    "shipping": "books a parcel with the carrier and hands it over",
-    "crm": "knows the customers and what each has bought",
+    "orders": "takes orders, shows what became of them",
+    "inventory": "counts goods, reserves and returns them",
+    "billing": "holds, takes or releases the money",
+    "shipping": "books the parcel, hands it over",
+    "crm": "knows customers and what they bought",
     "analytics": "counts days, outcomes and reasons",
-    "notifications": "writes to the customer when an order has ended",
+    "notifications": "writes to the customer at the end",
     "console": "these pages",
 }
 
