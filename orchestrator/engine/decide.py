@@ -252,7 +252,7 @@ def _told(
         told.step or "",
         told.reason,
         told.actor,
-        told.evidence,
+        told.assignee or told.evidence,
     )
     if draft is None or refusal:
         return Decision(instance, (), (), (entry,), result)

@@ -164,6 +164,7 @@ class VerbRequested:
     """What an operator asked. `version_seen` is the saga's version on the page, if known.
 
     `parked`: records of the saga's key wait for an operator, who sees to them first.
+    `assignee`: whom it is handed to; its line of the journal says so where evidence would stand.
     """
 
     verb: str
@@ -173,6 +174,7 @@ class VerbRequested:
     evidence: str = ""
     version_seen: int | None = None
     parked: bool = False
+    assignee: str = ""
 
 
 Stimulus: TypeAlias = Started | Replied | TimerFired | CancelRequested | VerbRequested

@@ -19,7 +19,7 @@ SLICE = 200
 def ended_sagas(settings: Settings, now_us: int) -> Plan[bool]:
     before_us = now_us - settings.journal_days * DAY_US
     rows = yield Select(SQL["sagas.ended"], (before_us, SLICE))
-    for name in ("data.forget", "made.forget", "sagas.forget", "journal.forget"):
+    for name in ("data.forget", "made.forget", "assignments.end", "sagas.forget", "journal.forget"):
         yield Write(SQL[name], rows)
     return len(rows) == SLICE
 

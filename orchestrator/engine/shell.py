@@ -26,7 +26,7 @@ from orchestrator.engine.instance import (
     TimerFired,
     VerbRequested,
 )
-from orchestrator.engine.machine import Kind, Result
+from orchestrator.engine.machine import Kind, Result, Verb
 from orchestrator.engine.restore import suffixes
 from orchestrator.engine.store import Cache, Sagas
 from orchestrator.saga import Saga
@@ -220,9 +220,12 @@ class Shell:
                 verb.evidence,
                 verb.version_seen,
                 item.parked,
+                _assignee(verb),
             )
             effect = yield from self._decide(state, saga, verb.saga_id, asked, cause, now_us)
             result = _result_of(effect)
+            if result == Result.APPLIED and verb.verb in {Verb.ASSIGN, Verb.UNASSIGN}:
+                state.sagas.hand(verb.saga_id, (asked.assignee, verb.actor, verb.reason, now_us))
         held = state.sagas.find(verb.saga_id)
         after = 0 if held is None else held.instance.version
         state.sagas.note_verb(
@@ -386,6 +389,11 @@ def _together(effects: Sequence[Effect]) -> Effect:
         dead=next((each.dead for each in effects if each.dead), None),
         facts=[each for effect in effects for each in effect.facts],
     )
+
+
+def _assignee(verb: OperatorVerb) -> str:
+    """Empty where the saga is nobody's afterwards, or where it stays whose it is."""
+    return verb.assignee or verb.actor if verb.verb == Verb.ASSIGN.value else ""
 
 
 def _result_of(effect: Effect) -> str:

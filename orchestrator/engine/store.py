@@ -83,6 +83,7 @@ class Sagas:
         self._made: dict[tuple[str, str], Outgoing] = {}
         self._lines: list[Line] = []
         self._verbs: list[Row] = []
+        self._handed: dict[str, Row] = {}
 
     def load(self, keys: Sequence[int]) -> Plan[None]:
         rows = yield Select(SQL["sagas.load"], (keys,))
@@ -123,6 +124,10 @@ class Sagas:
     def note_verb(self, values: Row) -> None:
         self._verbs.append(values)
 
+    def hand(self, saga_id: str, values: Row) -> None:
+        """To whom, by whom, why and when; nobody is an empty text."""
+        self._handed[saga_id] = values
+
     def write(self) -> Plan[None]:
         yield from self._write_sagas()
         self._remember()
@@ -144,6 +149,10 @@ class Sagas:
             yield Write(SQL["journal.add"], lines, expect=len(lines))
         if self._verbs:
             yield Write(SQL["verbs.add"], self._verbs)
+        if self._handed:
+            handed = [(self._held[name].row, *values) for name, values in self._handed.items()]
+            yield Write(SQL["assignments.put"], [row for row in handed if row[1]])
+            yield Write(SQL["assignments.end"], [(row[0],) for row in handed if not row[1]])
 
     def _write_sagas(self) -> Plan[None]:
         changed = self._changed.values()

@@ -45,6 +45,14 @@ INSERT INTO operator_verbs (id, saga_id, verb, actor, reason, result, version_be
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 
+-- name: assignments.put
+INSERT INTO assignments (saga, assignee, actor, reason, at_us) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (saga) DO UPDATE SET assignee = excluded.assignee, actor = excluded.actor,
+    reason = excluded.reason, at_us = excluded.at_us
+
+-- name: assignments.end
+DELETE FROM assignments WHERE saga = ?
+
 -- name: sagas.ended
 -- Never the last one: the next number is one more than its.
 SELECT id FROM sagas INDEXED BY sagas_finished

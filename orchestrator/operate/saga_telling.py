@@ -117,6 +117,7 @@ class SagaTelling:
             order.evidence,
             order.version,
             saga.parked is not None,
+            order.assignee,
         )
         return rehearse(
             definition,
@@ -274,6 +275,7 @@ def operator_verb(saga: SagaView, order: SagaOrder) -> OperatorVerb:
         version_seen=order.version,
         requested_at=datetime.now(UTC),
         evidence=order.evidence,
+        assignee=order.assignee,
     )
 
 

@@ -58,6 +58,7 @@ class SagaView:
     parked: Parked | None
     waiting: tuple[Waiting, ...]
     orphan: bool
+    assignee: str = ""
 
     @property
     def finished(self) -> bool:
@@ -138,6 +139,7 @@ class Views:
             parked=_parked(row),
             waiting=waiting,
             orphan=saga is None,
+            assignee=str(row["assignee"] or ""),
         )
 
     def definition(self, view: SagaView) -> Saga[object] | None:

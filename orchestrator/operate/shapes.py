@@ -55,6 +55,7 @@ def of_saga(saga: SagaView, now_us: int) -> Shape:
         "updated": timestamp(saga.updated_us),
         "age_s": (saga.updated_us if saga.finished else now_us) // US - saga.started_us // US,
         "version": saga.version,
+        "assignee": saga.assignee or None,
     }
 
 
@@ -182,6 +183,7 @@ def _of_group(group: Group, now_us: int) -> Shape:
         "count": len(group.members),
         "oldest_s": (now_us - group.since_us) // US,
         "since": timestamp(group.since_us),
+        "owners": list(group.owners),
         "suggested": HINTS[group.reason].format(service=group.waiting_on),
         "members": [_of_member(each, now_us) for each in group.members[:MEMBERS_SHOWN]],
     }
@@ -198,6 +200,7 @@ def _of_member(member: Member, now_us: int) -> Shape:
         "age_s": (now_us - member.since_us) // US,
         "deadline": _when(member.deadline_us),
         "detail": member.detail,
+        "assignee": member.assignee or None,
     }
 
 

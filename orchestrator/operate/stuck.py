@@ -28,6 +28,7 @@ class Member:
     since_us: int
     deadline_us: int | None
     detail: str
+    assignee: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Group:
     @property
     def since_us(self) -> int:
         return self.members[0].since_us
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Whose its members are, each once; nobody's are not spoken of."""
+        return tuple(dict.fromkeys(each.assignee for each in self.members if each.assignee))
 
 
 def member(saga: SagaView, reason: str) -> Member:
@@ -63,6 +69,7 @@ def member(saga: SagaView, reason: str) -> Member:
         since_us=saga.since_us,
         deadline_us=min(deadlines, default=None),
         detail=detail,
+        assignee=saga.assignee,
     )
 
 

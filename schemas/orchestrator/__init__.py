@@ -105,6 +105,7 @@ class OperatorVerb:
     record: The number of one dead letter of the key that is to be tried again; null for all that
         wait.
     force: Try again also what failed the same way again and again.
+    assignee: Whom the saga is handed to by `assign`; empty where that is the operator who says so.
     """
 
     avro_name: ClassVar[str] = "baton.orchestrator.OperatorVerb"
@@ -121,6 +122,7 @@ class OperatorVerb:
     service: Annotated[str, Field(strict=True, pattern=r"^[a-z]{1,32}$")] = "orchestrator"
     record: Annotated[int, Field(strict=True, ge=1, le=9_223_372_036_854_775_807)] | None = None
     force: Annotated[bool, Field(strict=True)] = False
+    assignee: Annotated[str, Field(strict=True, max_length=128)] = ""
 
 
 @dataclass(frozen=True, config=CONFIG)

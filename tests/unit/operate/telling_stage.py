@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from orchestra import CATALOGUE, CODEC, Orchestra, orchestra
@@ -76,6 +77,11 @@ class Console:
             f"/api/sagas/{name}/verbs", json=dict(body), headers={"Idempotency-Key": key}
         )
         return answer.status_code, answer.json()
+
+    async def read(self, path: str) -> Any:
+        answer = await self.http.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     async def told(self, name: str, key: str = "k-1") -> dict[str, object]:
         answer = await self.http.get(f"/api/sagas/{name}/verbs/{key}")

@@ -99,6 +99,7 @@ async def test_a_saga_says_where_it_stands_and_what_it_waits_for(played: Console
         "updated": START,
         "age_s": 15,
         "version": 4,
+        "assignee": None,
         "attention": None,
         "attentions": 0,
         "cancellations": [],

@@ -237,3 +237,31 @@ async def test_an_idempotency_key_is_for_one_verb(waiting: Console) -> None:
         "Idempotency-Key: k-1 was given to retry fulfilment:o-1",
     )
     assert len(waiting.wire.sent) == 1
+
+
+async def test_whose_a_saga_is_stands_in_its_views(waiting: Console) -> None:
+    """Handed to somebody, it says so alone, in lists and among what is stuck; then nobody's."""
+    waiting.playing.wait(600)
+    hand = {"verb": "assign", "reason": "ledger first", "actor": "ann"}
+
+    await waiting.tell("o-1", {**hand, "assignee": "finance"}, "k-1")
+    owned = [await waiting.read("/api/sagas/o-1"), await waiting.read("/api/sagas/stuck")]
+    await waiting.tell("o-1", hand, "k-2")
+    own = await waiting.read("/api/sagas/o-1")
+    await waiting.tell("o-1", {**hand, "verb": "unassign"}, "k-3")
+    nobodys = await waiting.read("/api/sagas/stuck")
+
+    assert owned[0]["assignee"] == "finance"
+    assert [(group["owners"], group["members"][0]["assignee"]) for group in owned[1]["groups"]] == [
+        (["finance"], "finance")
+    ]
+    assert own["assignee"] == "ann"
+    assert [group["owners"] for group in nobodys["groups"]] == [[]]
+    lines = await waiting.playing.store.read(
+        "SELECT what, evidence, detail FROM journal WHERE actor = 'ann' ORDER BY seq"
+    )
+    assert [tuple(line.values()) for line in lines] == [
+        ("verb_assign", "finance", "ledger first"),
+        ("verb_assign", "ann", "ledger first"),
+        ("verb_unassign", "", "ledger first"),
+    ]
