@@ -63,7 +63,7 @@ class Questions:
 
     async def sagas(self, request: Request) -> Response:
         """Newest first. `next` is where the next page begins, null after the last."""
-        wanted, limit = _filter(request), _number(request, "limit", LIMIT_DEFAULT, PAGE_MAX)
+        wanted, limit = _filter(request), number(request, "limit", LIMIT_DEFAULT, PAGE_MAX)
         page = await self._reading.page(wanted, limit, _place(request))
         now_us = self._reading.now_us()
         after = None if page.after is None else f"{page.after[0]}-{page.after[1]}"
@@ -88,7 +88,7 @@ class Questions:
     async def history(self, request: Request) -> Response:
         """The journal of one saga after line `after`; `next` is the last line shown."""
         saga = (await self._found(request))[0]
-        after, limit = _number(request, "after", 0), _limit(request)
+        after, limit = number(request, "after", 0), _limit(request)
         lines = [of_line(row) for row in await self._reading.journal(saga, after, limit)]
         return JSONResponse(
             {
@@ -101,8 +101,8 @@ class Questions:
 
     async def journal(self, request: Request) -> Response:
         """What happened to any saga after line `after`; `last=20` for the newest instead."""
-        last = _number(request, "last", 0, PAGE_MAX)
-        after, limit = _number(request, "after", 0), _limit(request)
+        last = number(request, "last", 0, PAGE_MAX)
+        after, limit = number(request, "after", 0), _limit(request)
         if last or "after" not in request.query_params:
             newest = await self._reading.journal_last()
             after, limit = max(0, newest - last), max(last, 1)
@@ -192,10 +192,10 @@ def _filter(request: Request) -> Filter:
 
 
 def _limit(request: Request) -> int:
-    return _number(request, "limit", LIMIT_DEFAULT, PAGE_MAX)
+    return number(request, "limit", LIMIT_DEFAULT, PAGE_MAX)
 
 
-def _number(request: Request, name: str, default: int, most: int = 1 << 62) -> int:
+def number(request: Request, name: str, default: int, most: int = 1 << 62) -> int:
     text = request.query_params.get(name, str(default))
     if text.isascii() and text.isdigit() and int(text) <= most:
         return int(text)

@@ -15,11 +15,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from orchestrator.operate.api import routes
+from orchestrator.operate.audit_api import AuditQuestions
+from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
 from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
@@ -44,7 +47,8 @@ from services.chassis.health import Check, operations_app, serving
 from services.chassis.logs import configure
 from services.chassis.metrics import Known, Metrics
 from services.chassis.settings import SettingsError
-from services.chassis.store import Unavailable
+from services.chassis.sqlite import open_store
+from services.chassis.store import Store, StoreError, Unavailable, WrongDatabase
 
 NAME = "console"
 FAILED, UNUSABLE = 1, 2
@@ -79,17 +83,26 @@ class Console:
             if settings.api_token_file is not None:
                 surfaces = await stack.enter_async_context(Surfaces(settings.surfaces))
                 telling = self._telling(stack)
-                letters = DeadLetters(surfaces, telling)
-                verbs = SagaVerbs(SagaTelling(reading, database, telling, load_catalogue()))
+                audit = Audit(await self._own(stack), SystemClock(), self.counted)
+                letters = DeadLetters(surfaces, telling, audit)
+                catalogue = load_catalogue()
+                verbs = SagaVerbs(SagaTelling(reading, database, telling, catalogue, audit))
                 scraping = Scraping(surfaces, SystemClock())
                 sources = Sources(reading, scraping, SystemClock(), self.counted.streaming)
                 site, live = composed(sources)
-                told = [*letters.routes(), *verbs.routes()]
+                told = [*letters.routes(), *verbs.routes(), *AuditQuestions(audit).routes()]
                 app = self._app([*routes(reading, draw), *told, *site.routes()])
                 await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
                 stack.callback(live.stop)  # before the server waits for what is open
             _log.info("serving", extra={"port": settings.api_port})
             await self._stopped.wait()
+
+    async def _own(self, stack: AsyncExitStack) -> Store:
+        """Its own database: what was done, by whom. Raises StoreError."""
+        place = self._settings.database
+        if not isinstance(place, Path):
+            raise WrongDatabase("the console keeps its own in SQLite: BATON_DATABASE is a path")
+        return await stack.enter_async_context(open_store(place, {NAME: MIGRATIONS}))
 
     def _telling(self, stack: AsyncExitStack) -> Telling:
         settings, catalogue = self._settings, load_catalogue()
@@ -131,7 +144,7 @@ def main() -> None:
     configure(settings)
     try:
         asyncio.run(_run(settings))
-    except OSError as error:
+    except (OSError, StoreError) as error:
         _log.critical("cannot serve", extra={"reason": str(error)})
         raise SystemExit(FAILED) from error
 

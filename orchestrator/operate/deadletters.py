@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from orchestrator.operate.auditing import NOT_TAKEN, Act, Audit, NotKept, via_of
 from orchestrator.operate.surfaces import (
     Json,
     NotAnswered,
@@ -50,8 +51,8 @@ class Asked(BaseModel):
 
 
 class DeadLetters:
-    def __init__(self, surfaces: Surfaces, telling: Telling) -> None:
-        self._surfaces, self._telling = surfaces, telling
+    def __init__(self, surfaces: Surfaces, telling: Telling, audit: Audit) -> None:
+        self._surfaces, self._telling, self._audit = surfaces, telling, audit
 
     def routes(self) -> list[Route]:
         one = "/api/deadletters/{service}/{key}"
@@ -93,8 +94,12 @@ class DeadLetters:
         if not _NAME.fullmatch(name):
             raise NotUnderstood("Idempotency-Key: up to 128 letters, digits, dots, dashes")
         verb = _verb(service, key, await request.body())
-        await self._telling.tell(verb, _id(name))
-        told = await self._telling.result(lambda: self._taken(service, name))
+        via, target = via_of(request), f"{service} {key}"
+        act = Act(verb.actor, via, verb.verb, target, verb.reason, name)
+        async with self._audit.acting(act) as became:
+            await self._telling.tell(verb, _id(name))
+            told = await self._telling.result(lambda: self._taken(service, name))
+            became.result = NOT_TAKEN if told is None else str(told["result"])
         return _outcome(service, key, name, told)
 
     async def _taken(self, service: str, name: str) -> Json | None:
@@ -107,7 +112,7 @@ class DeadLetters:
 def _outcome(service: str, key: str, name: str, told: Json | None) -> Response:
     place = f"/api/verbs/{segment(service)}/{segment(name)}"
     if told is None or told["result"] == Result.GOING_ON:
-        waits = {"service": service, "key": key, "result": "not_taken", "id": name}
+        waits = {"service": service, "key": key, "result": NOT_TAKEN, "id": name}
         shown = {**waits, **(told or {}), "look": place}
         return JSONResponse(shown, HTTPStatus.ACCEPTED, {"Location": place})
     if told["result"] == Result.APPLIED:
@@ -153,6 +158,8 @@ def _answering(
             return problem(status, "invalid", Fault("request", str(fault)))
         except NotAnswered as fault:
             return _unavailable("not_ready", Fault("process", str(fault)))
+        except NotKept as fault:
+            return _unavailable("not_kept", Fault("audit", str(fault)))
         except BusError as fault:
             return _unavailable("no_kafka", Fault("kafka", f"nothing was told: {fault}"))
 

@@ -18,6 +18,7 @@ import orjson
 from orchestrator.engine.instance import Instance, VerbRequested
 from orchestrator.engine.machine import Result, Verb
 from orchestrator.engine.store import Sagas
+from orchestrator.operate.auditing import NOT_TAKEN, Act, Audit, Via
 from orchestrator.operate.database import Database
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.rehearsing import Made, Preview, rehearse
@@ -33,7 +34,6 @@ from services.chassis.packing import unpack_reply
 from services.chassis.store import Value, statements
 
 SQL = statements(Path(__file__).parent / "telling.sql")
-NOT_TAKEN: Final = "not_taken"
 ORPHAN: Final = "orphan_version"
 LINES_MAX: Final = 5_000
 
@@ -55,13 +55,13 @@ class KeyReused(Exception):
 class SagaOrder:
     """What is told, by whom and why. `version`: of the saga that was seen; None: whatever it is.
 
-    `via`: console, cli or api.
+    `via`: where it was said.
     """
 
     verb: Verb
     reason: str
     actor: str
-    via: str = "api"
+    via: Via = "api"
     version: int | None = None
     step: str | None = None
     evidence: str = ""
@@ -97,9 +97,15 @@ class Told:
 
 class SagaTelling:
     def __init__(
-        self, reading: Reading, database: Database, telling: Telling, catalogue: Catalogue
+        self,
+        reading: Reading,
+        database: Database,
+        telling: Telling,
+        catalogue: Catalogue,
+        audit: Audit,
     ) -> None:
         self._reading, self._database, self._telling = reading, database, telling
+        self._audit = audit
         self._catalogue, self._codec = catalogue, Codec(catalogue)
 
     async def preview(self, name: str, order: SagaOrder) -> Preview:
@@ -129,19 +135,23 @@ class SagaTelling:
         )
 
     async def tell(self, name: str, order: SagaOrder, request: str) -> Told:
-        """`request` is its id. Raises UnknownSaga, KeyReused, and BusError: nothing was told."""
+        """`request` is its id. Raises UnknownSaga, KeyReused, NotKept; BusError: not told."""
         saga = await self._found(name)
         known = await self._known(saga, request, order)
         if known is not None:
             return known
+        act = Act(order.actor, order.via, order.verb.value, saga.saga_id, order.reason, request)
         if order.version is not None and order.version != saga.version:
+            await self._audit.done(act, Result.STALE.value)
             return _told(request, order, Result.STALE.value, saga)
-        await self._telling.tell(operator_verb(saga, order), verb_id(request))
+        async with self._audit.acting(act) as became:
+            await self._telling.tell(operator_verb(saga.key, saga.saga_id, order), verb_id(request))
 
-        async def taken() -> Json | None:
-            return (await self._rows([request])).get(request)
+            async def taken() -> Json | None:
+                return (await self._rows([request])).get(request)
 
-        row = await self._telling.result(taken)
+            row = await self._telling.result(taken)
+            became.result = NOT_TAKEN if row is None else str(row["result"])
         if row is None:
             return _told(request, order, NOT_TAKEN, saga)
         return await self._of_row(request, row)
@@ -151,11 +161,12 @@ class SagaTelling:
         saga = await self._found(name)
         return await self._known(saga, request, None)
 
-    async def tell_many(self, orders: Sequence[tuple[SagaView, SagaOrder, str]]) -> None:
-        """All at once, without waiting for what becomes of them. Raises BusError."""
-        await self._telling.tell_many(
-            [(operator_verb(saga, order), verb_id(request)) for saga, order, request in orders]
-        )
+    async def tell_many(self, verbs: Sequence[tuple[str, OperatorVerb]]) -> None:
+        """Request and verb, all at once, not waiting for what becomes of them. Raises BusError.
+
+        Who tells many at once writes one line of the audit for all.
+        """
+        await self._telling.tell_many([(verb, verb_id(request)) for request, verb in verbs])
 
     async def results(
         self, requests: Mapping[str, int], verb: str
@@ -263,11 +274,11 @@ def verb_id(request: str) -> str:
     return f"console/{request}"
 
 
-def operator_verb(saga: SagaView, order: SagaOrder) -> OperatorVerb:
+def operator_verb(key: str, saga_id: str, order: SagaOrder) -> OperatorVerb:
     """Raises pydantic's ValidationError where a word is longer than it may be."""
     return OperatorVerb(
-        business_key=saga.key,
-        saga_id=saga.saga_id,
+        business_key=key,
+        saga_id=saga_id,
         verb=order.verb.value,
         step=order.step,
         actor=order.actor,

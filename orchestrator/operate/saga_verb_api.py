@@ -19,9 +19,9 @@ from starlette.routing import Route
 
 from orchestrator.engine.machine import Verb
 from orchestrator.operate.api import Answer, Refused, answering
+from orchestrator.operate.auditing import NOT_TAKEN, NotKept, via_of
 from orchestrator.operate.rehearsing import Command, Preview
 from orchestrator.operate.saga_telling import (
-    NOT_TAKEN,
     KeyReused,
     SagaOrder,
     SagaTelling,
@@ -37,7 +37,6 @@ from services.chassis.ids import new_id
 Shape = dict[str, object]
 BULK = "op-"  # requests of bulk operations begin so, and nobody else's
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_VIAS = ("console", "cli", "api")
 
 
 class SagaAsked(BaseModel):
@@ -105,11 +104,6 @@ def actor_of(request: Request, given: str) -> str:
         told = "say who you are: it is kept with the verb"
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "actor", told)
     return actor
-
-
-def via_of(request: Request) -> str:
-    via = request.headers.get("Baton-Via", "api")
-    return via if via in _VIAS else "api"
 
 
 def request_id(request: Request) -> str:
@@ -202,6 +196,10 @@ def telling_answer(answer: Callable[[Request], Awaitable[Response]]) -> Answer:
         except KeyReused as fault:
             raise Refused(
                 HTTPStatus.CONFLICT, "key_reused", "Idempotency-Key", str(fault)
+            ) from fault
+        except NotKept as fault:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE, "not_kept", "audit", str(fault)
             ) from fault
         except BusError as fault:
             told = f"nothing was told: {fault}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import httpx
 from starlette.applications import Starlette
 
+from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.deadletters import DeadLetters
 from orchestrator.operate.surfaces import Surfaces
 from orchestrator.operate.telling import Telling
@@ -16,7 +17,7 @@ from services.chassis.envelope import Maker
 from services.chassis.letters import Letters
 from services.chassis.letters_http import letter_routes
 from services.chassis.messages import Outgoing
-from tests.unit.chassis.company import CATALOGUE, CODEC, Member, billing
+from tests.unit.chassis.company import CATALOGUE, CODEC, DirectStore, Member, billing
 
 
 class _ByHost(httpx.AsyncBaseTransport):
@@ -40,6 +41,7 @@ class Letterbox:
         self.members["crm"].name = "crm"
         for member in self.members.values():
             member.__post_init__()
+        self.kept = DirectStore(migrations={"console": MIGRATIONS})
         self.silent = set[str]()
         self.broken: BusError | None = None
         self.asleep = False
@@ -74,7 +76,8 @@ class Letterbox:
         addresses = {name: f"http://{name}" for name in apps}
         surfaces = Surfaces(addresses, _ByHost(apps, self.silent))
         telling = Telling(self, Maker("console", CODEC, CATALOGUE), SystemClock())
-        return DeadLetters(surfaces, telling)
+        audit = Audit(self.kept, SystemClock())  # type: ignore[arg-type]
+        return DeadLetters(surfaces, telling, audit)
 
     def _app(self, name: str) -> Starlette:
         member = self.members[name]

@@ -16,6 +16,8 @@ from orchestra import CATALOGUE, CODEC, Orchestra, orchestra
 from stage import TOKEN, Hands
 
 from orchestrator.operate.api import routes
+from orchestrator.operate.audit_api import AuditQuestions
+from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.database import Database
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
@@ -28,6 +30,7 @@ from services.chassis.api import secured
 from services.chassis.bus import BusError
 from services.chassis.envelope import Maker
 from services.chassis.messages import Outgoing
+from tests.unit.chassis.company import DirectStore
 
 
 class Ticking(Hands):
@@ -69,6 +72,12 @@ class Console:
     wire: Wire
     telling: SagaTelling
     http: httpx.AsyncClient
+    kept: DirectStore
+
+    async def audited(self) -> list[tuple[object, ...]]:
+        """Action, target and result of each line, the oldest first."""
+        lines = (await self.read("/api/audit"))["acts"]
+        return [(each["action"], each["target"], each["result"]) for each in reversed(lines)]
 
     async def tell(
         self, name: str, body: Mapping[str, object], key: str = "k-1"
@@ -96,13 +105,16 @@ async def opened(folder: Path) -> AsyncIterator[Console]:
         clock, wire = Ticking(playing), Wire(playing)
         reading = Reading(database, Views(SAGAS), clock)
         published = Telling(wire, Maker("console", CODEC, CATALOGUE), clock)
-        telling = SagaTelling(reading, database, published, CATALOGUE)
+        kept = DirectStore(migrations={"console": MIGRATIONS})
+        audit = Audit(kept, clock)  # type: ignore[arg-type]
+        telling = SagaTelling(reading, database, published, CATALOGUE, audit)
         token = folder / "given-token"
         token.write_text(TOKEN)
-        app = secured([*routes(reading, draw), *SagaVerbs(telling).routes()], token_file=token)
+        told = [*SagaVerbs(telling).routes(), *AuditQuestions(audit).routes()]
+        app = secured([*routes(reading, draw), *told], token_file=token)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://console",
             headers={"Authorization": f"Bearer {TOKEN}"},
         ) as http:
-            yield Console(playing, wire, telling, http)
+            yield Console(playing, wire, telling, http, kept)

@@ -70,6 +70,24 @@ def parked(desk: Desk) -> Desk:
     return desk
 
 
+def test_what_keys_are_told_is_audited(desk: Desk) -> None:
+    """Who, whom, why: before it is told, and with what became of it."""
+    desk.type("park", "c", "--service", "crm", "--reason", "look")
+    desk.type("unpark", "c", "--service", "billing", "--reason", "wrong one")
+
+    async def kept() -> list[tuple[object, ...]]:
+        sql = "SELECT actor, action, target, reason, result FROM audit ORDER BY seq"
+        return desk.box.kept.rows(sql)
+
+    me = getpass.getuser()
+    assert desk.stage.run(kept()) == [
+        (me, "park", "crm c", "look", "asked"),
+        (me, "park", "crm c", "look", "applied"),
+        (me, "unpark", "billing c", "wrong one", "asked"),
+        (me, "unpark", "billing c", "wrong one", "not_parked"),
+    ]
+
+
 def test_the_list_is_a_table_of_every_service(parked: Desk) -> None:
     """Whose, why, what waits first and how much; and what to type next."""
     said = parked.type("list", "--time", "iso")
