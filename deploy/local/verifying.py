@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from deploy.verify.collecting import Installation
+from deploy.verify.evidence import TABLES
 
 from .faults import StackStopped
 from .home import Home
 from .lone_broker import start, stop
 from .ports import choose_ports
 from .running import Telling
-from .stack import embedded_broker
+from .stack import embedded_broker, place_of, server_of
 from .state import read_state
 from .supervisor import is_running, take_lock
 
@@ -29,8 +30,10 @@ METRICS: Final = " metrics"
 async def installation(
     home: Home, environment: Mapping[str, str], telling: Telling
 ) -> AsyncIterator[Installation]:
-    """Raises StackStopped where nothing was ever started."""
+    """Raises StackStopped where nothing was ever started, HomeUnusable without its server."""
     given = environment.get("KAFKA_BOOTSTRAP_SERVERS", "")
+    server = server_of(home, environment)
+    books = {process: place_of(home, process, server) for process in TABLES}
     state = read_state(home) if is_running(home) else None
     if state is not None:
         operations = {
@@ -39,10 +42,10 @@ async def installation(
             if name.endswith(METRICS)
         }
         telling.line(f"checking the stack that runs in {home.root}")
-        yield Installation(given or state.bootstrap, home.data, operations)
+        yield Installation(given or state.bootstrap, books, operations)
     elif given:
-        telling.line(f"checking the databases in {home.data}, and the topics of {given}")
-        yield Installation(given, home.data)
+        telling.line(f"checking the databases of {home.root}, and the topics of {given}")
+        yield Installation(given, books)
     elif not (home.kafka / "log").is_dir():
         raise StackStopped(
             f"nothing was ever started in {home.root}",
@@ -55,7 +58,7 @@ async def installation(
             broker = embedded_broker(home, ports)
             process = await start(broker, home.log("kafka"))
             try:
-                yield Installation(broker.address, home.data)
+                yield Installation(broker.address, books)
             finally:
                 telling.line("stopping its Kafka")
                 await stop(process)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +19,9 @@ from typing import cast
 
 import httpx
 
+from deploy.verify.books import Book, ask, read_books
 from deploy.verify.checking import check
-from deploy.verify.evidence import TABLES, Evidence, Place, Surface, Tables, tables_of
+from deploy.verify.evidence import Evidence, Place, Surface
 from deploy.verify.facts import Facts
 from deploy.verify.topics import log_ends, read_logs
 from deploy.verify.verdicts import Ruling
@@ -32,7 +31,6 @@ Tell = Callable[[str], None]
 LOOK_AGAIN_S = 0.5
 TELL_EVERY_S = 1.0
 ANSWER_WITHIN_S = 5.0
-BUSY_WITHIN_S = 10.0
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)", re.ASCII)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UNREST = """
@@ -42,16 +40,12 @@ SELECT (SELECT count(*) FROM outbox WHERE sent_us IS NULL AND blocked IS NULL)
 """
 
 
-class Unreadable(Exception):
-    """A database is not what this release reads; `str` says which and why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Where it is: `databases` is the folder, `operations` the addresses of running processes."""
+    """Where it is: `databases` by program, `operations` the addresses of running processes."""
 
     bootstrap: str
-    databases: Path
+    databases: Mapping[str, Book]
     operations: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,7 +57,7 @@ async def collect(
     restless = await _rest(installation, wait_s if running else 0, tell)
     tell(f"reading the topics of {installation.bootstrap}")
     logs = await read_logs(installation.bootstrap, _progress(tell))
-    tell(f"read {len(logs.records)} records; reading databases in {installation.databases}")
+    tell(f"read {len(logs.records)} records; reading the databases")
     tables = await asyncio.to_thread(read_books, installation.databases, copies)
     evidence = Evidence(logs.records, tables, time_ns() // 1000, logs.ends, unread=logs.unread)
     if not running:
@@ -97,16 +91,14 @@ async def _moved(installation: Installation, evidence: Evidence) -> str:
     return f"work was in flight: {unrest[0]}" if unrest else ""
 
 
-def _busy(databases: Path, ends: Mapping[Place, tuple[int, int]]) -> list[str]:
+def _busy(databases: Mapping[str, Book], ends: Mapping[Place, tuple[int, int]]) -> list[str]:
     """The processes that have something to read, to say, or to hear from outside."""
     found = []
     for process in OURS:
-        file = databases / f"{process}.db"
-        if not file.exists():
+        answers = ask(databases[process], _UNREST, "SELECT topic, partition, next FROM offsets")
+        if answers is None:
             continue
-        with closing(_opened(file)) as database:
-            ((waiting,),) = _all(database, file, _UNREST)
-            rows = _all(database, file, "SELECT topic, partition, next FROM offsets")
+        (((waiting,),), rows) = answers
         at = {(str(row[0]), cast("int", row[1])): cast("int", row[2]) for row in rows}
         unread = any(
             at.get(place, 0) < end and start < end
@@ -116,46 +108,6 @@ def _busy(databases: Path, ends: Mapping[Place, tuple[int, int]]) -> list[str]:
         if waiting or unread:
             found.append(process)
     return found
-
-
-def read_books(databases: Path, copies: Path | None = None) -> Mapping[str, Tables]:
-    """Of every process that has a database there; from a copy made by SQLite, where asked for."""
-    found = {}
-    for process in TABLES:
-        file = databases / f"{process}.db"
-        if not file.exists():
-            continue
-        with closing(_opened(file)) as database:
-            if copies is None:
-                found[process] = _tables(process, database, file)
-                continue
-            with closing(sqlite3.connect(copies / file.name)) as copy:
-                database.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a -wal beside it
-                found[process] = _tables(process, copy, file)
-    return found
-
-
-def _tables(process: str, database: sqlite3.Connection, file: Path) -> Tables:
-    try:
-        return tables_of(process, database)
-    except sqlite3.Error as fault:
-        raise Unreadable(f"{file}: {fault}") from fault
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    uri = f"{file.absolute().as_uri()}?mode=ro"
-    try:
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_WITHIN_S, isolation_level=None)
-    except sqlite3.Error as fault:
-        raise Unreadable(f"{file}: {fault}") from fault
-
-
-def _all(database: sqlite3.Connection, file: Path, sql: str) -> list[tuple[object, ...]]:
-    try:
-        return database.execute(sql).fetchall()
-    except sqlite3.Error as fault:
-        raise Unreadable(f"{file}: {fault}") from fault
 
 
 def _progress(tell: Tell) -> Callable[[int, int], None]:

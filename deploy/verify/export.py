@@ -2,7 +2,7 @@
 
     manifest.json       when it was taken, where each log began and ended, what could not be read
     topics/*.jsonl      a record a line: partition, offset, time, key, value and headers in base64
-    databases/*.db      copies made by SQLite, one file each
+    databases/*.db      a file of SQLite each, also of what lies on a PostgreSQL
 
 It holds names and addresses of customers, as the databases do: the folder is its owner's alone.
 """
@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from deploy.verify.collecting import read_books
+from deploy.verify.books import books_in, read_books
 from deploy.verify.evidence import Evidence, Keeps, Record
 
 FORMAT = 1
@@ -65,7 +65,7 @@ def read_export(folder: Path) -> Evidence:
         ends = {(topic, number): (first, last) for topic, number, first, last in manifest["ends"]}
         return Evidence(
             list(_records(sorted((folder / "topics").glob("*.jsonl")))),
-            read_books(folder / "databases"),
+            read_books(books_in(folder / "databases")),
             manifest["taken_us"],
             ends,
             manifest["moved"],

@@ -1,14 +1,16 @@
 """I-16: what a running process says of itself is what its database and the topics say.
 
 Counters begin with the process, so rows are counted from its start on; only while it runs can
-they be compared at all. What a crash loses of them is declared, and begins again at nothing. A
-process whose partitions stand still may not call itself ready.
+they be compared at all. Several processes of a program count together. What a crash loses of them
+is declared, and begins again at nothing. A process whose partitions stand still may not call
+itself ready.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from deploy.verify.evidence import DeadLetter, Inbox, Outbox, Parked, Surface
 from deploy.verify.facts import Facts
@@ -22,28 +24,58 @@ OTHER = "other"  # as what the copies of dead letters are counted
 Sums = Mapping[tuple[str, ...], int]
 
 
+class Running(NamedTuple):
+    """A program's processes by name, which count what they do each from its own start on.
+
+    So what happened since the `latest` start is counted, and nothing from before the `earliest`.
+    """
+
+    program: str
+    surfaces: Mapping[str, Surface]
+    earliest_us: int
+    latest_us: int
+
+    def sum(self, name: str, *labels: str) -> Sums:
+        found: Counter[tuple[str, ...]] = Counter()
+        for surface in self.surfaces.values():
+            found.update(_sum(surface, name, *labels))
+        return found
+
+    def since(self, happened: Iterable[tuple[tuple[str, ...], int]]) -> tuple[Sums, Sums]:
+        """Of labels and moments: how many must be counted, and how many may be."""
+        least: Counter[tuple[str, ...]] = Counter()
+        most: Counter[tuple[str, ...]] = Counter()
+        for labels, at_us in happened:
+            least[labels] += at_us >= self.latest_us
+            most[labels] += at_us >= self.earliest_us
+        return +least, +most
+
+
 def true_to_the_logs(facts: Facts, finding: Inquiry) -> None:
     surfaces = facts.evidence.surfaces
     if surfaces is None:
         finding.cannot("nothing runs; counters live only as long as their process")
         return
-    for process in facts.present(OURS):
-        if process not in surfaces:
-            finding.cannot(f"{process} does not run")
+    for program in facts.present(OURS):
+        own = {name: each for name, each in surfaces.items() if name.partition("-")[0] == program}
+        if not own:
+            finding.cannot(f"{program} does not run")
             continue
-        surface = surfaces[process]
-        finding.saw("processes")
-        _readiness(facts, finding, process, surface)
-        began = _sum(surface, "process_start_time_seconds").get((), 0)
-        if not began:
-            finding.cannot(f"{process} does not say when it began")
+        for name, surface in own.items():
+            finding.saw("processes")
+            _readiness(facts, finding, name, surface)
+        began = [_sum(each, "process_start_time_seconds").get((), 0) for each in own.values()]
+        if not all(began):
+            finding.cannot(f"{program} does not say when it began")
         elif not facts.unrest:
-            since_us = began * 1_000_000 + START_US
-            _published(facts, finding, process, surface, since_us)
-            _consumed(facts, finding, process, surface, since_us)
-            _gauges(facts, finding, process, surface)
-            if process == "orchestrator":
-                _sagas(facts, finding, surface, since_us)
+            times = [each * 1_000_000 + START_US for each in began]
+            running = Running(program, own, min(times), max(times))
+            _published(facts, finding, running)
+            _consumed(facts, finding, running)
+            for name, surface in own.items():
+                _gauges(facts, finding, program, (name, surface))
+            if program == "orchestrator":
+                _sagas(facts, finding, running)
     facts.at_rest(finding)
 
 
@@ -58,22 +90,21 @@ def _readiness(facts: Facts, finding: Inquiry, process: str, surface: Surface) -
         finding.wrong(f"{process} is ready, and has measured nothing for {BEAT_US // 10**6} s")
 
 
-def _published(
-    facts: Facts, finding: Inquiry, process: str, surface: Surface, since_us: int
-) -> None:
+def _published(facts: Facts, finding: Inquiry, running: Running) -> None:
     """At least each row marked since; what was said again counts again, and lies there twice."""
-    counted = _sum(surface, "saga_events_published_total", "topic")
-    sent = Counter(
-        OTHER if row.topic.endswith(DEAD) else row.topic
-        for row in facts.rows(process, Outbox)
-        if (row.sent_us or 0) >= since_us
+    program = running.program
+    counted = running.sum("saga_events_published_total", "topic")
+    least, most = running.since(
+        ((OTHER if row.topic.endswith(DEAD) else row.topic,), row.sent_us or 0)
+        for row in facts.rows(program, Outbox)
     )
-    for topic in sorted(counted.keys() | {(each,) for each in sent}):
+    for topic in sorted(counted.keys() | most.keys()):
         finding.saw("counters")
-        n, rows = counted.get(topic, 0), sent[topic[0]]
-        extra = _repeats(facts, process, topic[0])
-        if not rows <= n <= rows + extra:
-            what = f"{process} counts {n} published to {topic[0]}, its outbox {rows}"
+        n, rows = counted.get(topic, 0), least.get(topic, 0)
+        extra = _repeats(facts, program, topic[0])
+        if not rows <= n <= most.get(topic, 0) + extra:
+            told = _range(rows, most.get(topic, 0))
+            what = f"{program} counts {n} published to {topic[0]}, its outbox {told}"
             finding.wrong(what + (f" and {extra} repeats" if extra else ""))
 
 
@@ -84,68 +115,82 @@ def _repeats(facts: Facts, process: str, topic: str) -> int:
     return max(len(found) - rows, 0)
 
 
-def _consumed(
-    facts: Facts, finding: Inquiry, process: str, surface: Surface, since_us: int
-) -> None:
+def _consumed(facts: Facts, finding: Inquiry, running: Running) -> None:
     """All but duplicates stand in the inbox or among the dead letters.
 
     The orchestrator decides on a repeated reply anew, so it may count more than it keeps.
     """
-    by_result = _sum(surface, "saga_events_consumed_total", "result")
+    program = running.program
+    by_result = running.sum("saga_events_consumed_total", "result")
     n = sum(by_result.values()) - by_result.get(("duplicate",), 0)
-    kept = sum(1 for row in facts.rows(process, Inbox) if row.at_us >= since_us)
-    dead = [row for row in facts.rows(process, DeadLetter) if row.at_us >= since_us]
-    rows = kept + sum(1 for row in dead if (row.kind, row.stage) != ("rejected", "handle"))
+    dead = facts.rows(program, DeadLetter)
+    taken = [row.at_us for row in facts.rows(program, Inbox)]
+    taken += [row.at_us for row in dead if (row.kind, row.stage) != ("rejected", "handle")]
+    least, most = (each.get((), 0) for each in running.since(((), at_us) for at_us in taken))
     finding.saw("counters")
-    again = process == "orchestrator" and n > rows
-    if n != rows and not again:
-        finding.wrong(f"{process} counts {n} consumed, its tables have {rows}")
-    letters = Counter(row.topic for row in dead if row.kind != "follower")
-    counted = _sum(surface, "saga_dead_letters_total", "topic")
-    _equal(finding, process, "dead letters", counted, _by_topic(letters))
+    again = program == "orchestrator" and n > most
+    if not least <= n <= most and not again:
+        finding.wrong(f"{program} counts {n} consumed, its tables have {_range(least, most)}")
+    letters = [((row.topic,), row.at_us) for row in dead if row.kind != "follower"]
+    counted = running.sum("saga_dead_letters_total", "topic")
+    _within(finding, program, "dead letters", counted, running.since(letters))
 
 
-def _gauges(facts: Facts, finding: Inquiry, process: str, surface: Surface) -> None:
-    waiting = Counter(row.topic for row in facts.dead[process] if row.state == "open")
-    blocked = {row.record_key for row in facts.rows(process, Outbox) if row.blocked}
-    unsent = sum(1 for row in facts.rows(process, Outbox) if row.sent_us is None)
-    for what, name, n in (
+def _gauges(facts: Facts, finding: Inquiry, program: str, process: tuple[str, Surface]) -> None:
+    """Each process measures what all of them share."""
+    name, surface = process
+    waiting = Counter(row.topic for row in facts.dead[program] if row.state == "open")
+    blocked = {row.record_key for row in facts.rows(program, Outbox) if row.blocked}
+    unsent = sum(1 for row in facts.rows(program, Outbox) if row.sent_us is None)
+    for what, gauge, n in (
         ("unsent messages", "saga_outbox_pending", unsent),
-        ("parked keys", "saga_parked_keys", len(facts.rows(process, Parked))),
+        ("parked keys", "saga_parked_keys", len(facts.rows(program, Parked))),
     ):
-        _equal(finding, process, what, _sum(surface, name), {(): n})
+        _equal(finding, name, what, _sum(surface, gauge), {(): n})
     if not blocked:
-        _equal(finding, process, "blocked keys", _sum(surface, "saga_outbox_blocked_keys"), {})
+        _equal(finding, name, "blocked keys", _sum(surface, "saga_outbox_blocked_keys"), {})
     counted = _sum(surface, "saga_dead_letters_pending", "topic")
-    _equal(finding, process, "open dead letters", counted, _by_topic(waiting))
+    _equal(finding, name, "open dead letters", counted, _by_topic(waiting))
 
 
-def _sagas(facts: Facts, finding: Inquiry, surface: Surface, since_us: int) -> None:
+def _sagas(facts: Facts, finding: Inquiry, running: Running) -> None:
     definitions = {saga.id: saga.definition for saga in facts.sagas}
-    started: Counter[tuple[str, ...]] = Counter()
-    finished: Counter[tuple[str, ...]] = Counter()
+    started: list[tuple[tuple[str, ...], int]] = []
+    finished: list[tuple[tuple[str, ...], int]] = []
     for number, lines in facts.lines.items():
         name = definitions.get(number, "")
         for line in lines:
-            if line.at_us < since_us or line.result != "applied" or name not in SAGAS:
+            if line.result != "applied" or name not in SAGAS:
                 continue
             if line.what == "started" and not line.from_state:
-                started[(name,)] += 1
+                started.append(((name,), line.at_us))
             if line.to_state in ENDS and line.from_state not in ENDS:
-                finished[name, line.to_state] += 1
-    counted = _sum(surface, "saga_started_total", "saga")
-    _equal(finding, "orchestrator", "sagas started", counted, started)
-    counted = _sum(surface, "saga_finished_total", "saga", "outcome")
-    _equal(finding, "orchestrator", "sagas ended", counted, finished)
+                finished.append(((name, line.to_state), line.at_us))
+    counted = running.sum("saga_started_total", "saga")
+    _within(finding, "orchestrator", "sagas started", counted, running.since(started))
+    counted = running.sum("saga_finished_total", "saga", "outcome")
+    _within(finding, "orchestrator", "sagas ended", counted, running.since(finished))
 
 
 def _equal(finding: Inquiry, process: str, what: str, counted: Sums, rows: Sums) -> None:
-    for labels in sorted(counted.keys() | rows.keys()):
+    _within(finding, process, what, counted, (rows, rows))
+
+
+def _within(
+    finding: Inquiry, process: str, what: str, counted: Sums, rows: tuple[Sums, Sums]
+) -> None:
+    least, most = rows
+    for labels in sorted(counted.keys() | most.keys()):
         finding.saw("counters")
-        says, has = counted.get(labels, 0), rows.get(labels, 0)
-        if says != has:
+        says, fewest, has = counted.get(labels, 0), least.get(labels, 0), most.get(labels, 0)
+        if not fewest <= says <= has:
             of = f" of {' '.join(labels)}" if labels else ""
-            finding.wrong(f"{process} counts {says} {what}{of}, its tables have {has}")
+            told = _range(fewest, has)
+            finding.wrong(f"{process} counts {says} {what}{of}, its tables have {told}")
+
+
+def _range(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def _by_topic(counts: Counter[str]) -> Sums:

@@ -64,7 +64,7 @@ def _evidence(
     """None where it was only written; a fault is told in two lines."""
     import asyncio  # noqa: PLC0415
 
-    from deploy.verify.collecting import Unreadable  # noqa: PLC0415
+    from deploy.verify.books import Unreadable  # noqa: PLC0415
     from deploy.verify.export import Unusable, read_export  # noqa: PLC0415
     from deploy.verify.topics import Unreachable  # noqa: PLC0415
 

@@ -17,6 +17,7 @@ from random import Random
 from typing import Final
 
 from deploy.verify import Ruling, check
+from deploy.verify.books import books_in
 from deploy.verify.collecting import Installation, collect
 from services.chassis.failpoints import NAMES
 from tests.chaos.lives import Life, kill_now, may_die_again, next_life
@@ -172,7 +173,7 @@ async def not_verified(company: Company) -> list[str]:
     operations = {
         name: company.addresses[f"{name} metrics"].removesuffix("/metrics") for name in OURS
     }
-    there = Installation(company.kafka, company.home.data, operations)
+    there = Installation(company.kafka, books_in(company.home.data), operations)
     evidence = await collect(there, wait_s=60, tell=lambda _line: None)
     return [
         f"{verdict.invariant} {verdict.status}: {'; '.join(map(str, verdict.violations[:3]))}"

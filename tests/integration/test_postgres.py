@@ -1,107 +1,44 @@
 """Several processes of each program on one PostgreSQL: whatever is stopped, cut or restarted,
 every order ends once and all books agree.
 
-Two orchestrators and two of each core service; the others alone. What is looked at is asked of
-psql, with nothing of the product between.
+Two orchestrators and two of each core service; the others alone. With three, longer and disturbed
+by the clock: `test_postgres_long.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 import signal
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
 from deploy.local.stack import COPIED
-from schemas.orders import OrderPlaced
-from tests.conftest import missing
 from tests.cut_wire import cut_wire
-from tests.integration.books import PHASES, check_books, deliver, many_orders, phases, placed
-from tests.integration.running_company import (
-    WITHOUT_CONSOLE,
-    Company,
-    running_company,
-    until,
+from tests.integration.books import check_books, many_orders, phases, placed
+from tests.integration.running_company import until
+from tests.integration.shared_company import (
+    TWICE,
+    Shared,
+    check_journal,
+    company_on,
+    done,
+    held,
+    nothing,
+    own_server,
+    waits,
 )
-from tests.postgres_server import HOW, NoPostgres, PostgresServer
+from tests.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
 
-CORE: Final = ("inventory", "billing", "shipping")
-TWICE: Final = (*WITHOUT_CONSOLE, "orchestrator-2", *(f"{name}-2" for name in CORE))
 ORDERS: Final = 60
 AS_PLACED: Final = {"fulfilled": 42, "cancelled": 18}
-SESSION_MS: Final = "6000"
-SERVER: dict[str, PostgresServer] = {}
-
-
-class Shared(Company):
-    """A company whose databases lie on the one server; the sandboxes keep their files."""
-
-    def rows(self, process: str, sql: str, *given: object) -> list[tuple[object, ...]]:
-        if process not in COPIED:
-            return super().rows(process, sql, *given)
-        for value in given:
-            literal = str(value) if isinstance(value, int) else "'" + str(value) + "'"
-            sql = sql.replace("?", literal, 1)
-        sql = re.sub(r"\b(\w+) ->> ", r"\1::json ->> ", sql)
-        server = SERVER["here"]
-        lines = server.sql(
-            f"SELECT coalesce(json_agg(found), '[]') FROM ({sql}) AS found",
-            server.url_of(process),
-        )
-        said = "\n".join("\t".join(line) for line in lines)
-        found = json.loads(said, object_pairs_hook=lambda pairs: tuple(v for _, v in pairs))
-        return cast("list[tuple[object, ...]]", found)
-
-    def pid(self, name: str) -> int:
-        pid = self.keeper(name).status().pid
-        assert pid is not None
-        return pid
-
-
-@contextmanager
-def own_server() -> Iterator[PostgresServer]:
-    """Of this file alone, because it is restarted; with a database for each program."""
-    with tempfile.TemporaryDirectory(prefix="baton-postgres-") as folder:
-        try:
-            server = PostgresServer(Path(folder))
-            server.begin()
-        except NoPostgres as fault:
-            missing(f"no PostgreSQL could be started: {fault}. {HOW}")
-        for name in COPIED:
-            server.make(name)
-        SERVER["here"] = server
-        yield server
-        server.end("immediate")
-
-
-@asynccontextmanager
-async def company_on(
-    url: str, folder: Path, only: tuple[str, ...] = TWICE
-) -> AsyncIterator[Shared]:
-    server = url.rpartition("/")[0]
-    async with running_company(
-        folder,
-        only=only,
-        company=Shared,
-        BATON_POSTGRES=server,
-        BATON_SESSION_TIMEOUT_MS=SESSION_MS,
-    ) as running:
-        assert isinstance(running, Shared)
-        await deliver(running)
-        yield running
 
 
 @pytest.fixture(scope="session")
@@ -116,26 +53,6 @@ async def shared(
 ) -> AsyncIterator[Shared]:
     async with company_on(server.url, tmp_path_factory.mktemp("shared")) as running:
         yield running
-
-
-def done(company: Company, orders: list[OrderPlaced]) -> int:
-    found = phases(company)
-    return sum(found.get(each.order_id) in PHASES for each in orders)
-
-
-def check_journal(company: Company) -> None:
-    """Versions without a gap or a repetition, commands made once, one outcome a saga."""
-    torn = company.rows(
-        "orchestrator",
-        "SELECT saga FROM (SELECT saga, version, lag(version) OVER (PARTITION BY saga ORDER BY seq)"
-        " AS before FROM journal) AS line WHERE version NOT IN (before, before + 1)",
-    )
-    assert torn == []
-    twice = company.rows(
-        "orchestrator",
-        "SELECT id, attempt FROM outbox GROUP BY id, attempt HAVING count(*) > 1",
-    )
-    assert twice == []
 
 
 async def test_two_of_each_share_the_work_and_the_books_agree(shared: Shared) -> None:
@@ -207,37 +124,3 @@ async def test_a_wire_cut_at_commits_applies_nothing_twice(lost: str, tmp_path: 
                 assert await check_books(company, orders) == {"fulfilled": 14, "cancelled": 6}
                 check_journal(company)
         assert wire.cuts >= 50
-
-
-@contextmanager
-def held(server: PostgresServer, table: str) -> Iterator[None]:
-    """Nobody can write this table of the orchestrator's until it ends."""
-    psql = subprocess.Popen(
-        [server.programs / "psql", "-X", "-q", "-A", "-t", server.url_of("orchestrator")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert psql.stdin is not None
-    assert psql.stdout is not None
-    with psql:
-        psql.stdin.write(f"BEGIN;\nLOCK TABLE {table} IN SHARE MODE;\nSELECT 'held';\n")
-        psql.stdin.flush()
-        assert psql.stdout.readline() == "held\n"
-        yield
-        psql.stdin.write("COMMIT;\n")
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
-
-
-def waits(server: PostgresServer, pid: int) -> bool:
-    return (
-        server.sql(
-            f"SELECT 1 FROM pg_stat_activity WHERE application_name = 'baton-{pid}'"
-            " AND wait_event_type = 'Lock'"
-        )
-        != []
-    )

@@ -60,7 +60,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "aiokafka": ("services/chassis/bus*.py", "deploy/verify/topics.py", "tests/*"),
     "fastavro": ("services/chassis/codec.py", "deploy/verify/bodies.py", "tests/*"),
     "aiosqlite": ("services/chassis/sqlite.py",),
-    "asyncpg": ("services/chassis/postgres.py", "deploy/verify/books.py", "tests/*"),
+    "asyncpg": ("services/chassis/postgres.py", "deploy/verify/postgres.py", "tests/*"),
     "prometheus_client": ("services/chassis/metrics.py", "tests/*"),
     "uvicorn": ("services/chassis/health.py", "deploy/local/sandboxes/serving.py"),
     "aiosmtplib": ("services/notifications/gateway.py", "tests/*"),

@@ -435,6 +435,48 @@ def test_metrics_that_lie_are_found() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("started", "later_s", "wrong"),
+    [
+        ((1, 1), 0, []),
+        ((1, 0), 0, ["1 sagas started of fulfilment, its tables have 2"]),
+        ((1, 0), 3600, []),
+        ((3, 0), 3600, ["3 sagas started of fulfilment, its tables have 0 to 2"]),
+    ],
+)  # fmt: skip
+def test_processes_of_one_program_count_together(
+    started: tuple[int, int], later_s: int, wrong: list[str]
+) -> None:
+    """What is older than the latest of them may have been counted by one that is gone."""
+    made = small_company()
+    running(made, saga_outbox_pending=0)
+    assert made.surfaces is not None
+    one = made.surfaces["orchestrator"]
+    begun = ("saga_started_total", frozenset({("saga", "fulfilment")}))
+    consumed = ("saga_events_consumed_total", frozenset({("result", "applied")}))
+    began, beat = (
+        (name, frozenset[tuple[str, str]]())
+        for name in ("process_start_time_seconds", "saga_heartbeat_timestamp_seconds")
+    )
+    made.surfaces = {
+        "orchestrator": replace(one, samples={**one.samples, begun: float(started[0])}),
+        "orchestrator-2": Surface(
+            {
+                beat: one.samples[beat],
+                began: one.samples[began] + later_s,
+                consumed: float(len(made.rows("orchestrator", Inbox)) - 20),
+                begun: float(started[1]),
+            },
+            ready=True,
+        ),
+    }
+
+    (verdict,) = check(made.evidence(), only=["I-16"])
+
+    told = [str(each) for each in verdict.violations]
+    assert told == [f"orchestrator counts {each}" for each in wrong]
+
+
 def test_a_timer_that_nobody_fires_is_found_where_somebody_runs() -> None:
     """A stack that stands still has overdue timers by right."""
     made = small_company()
