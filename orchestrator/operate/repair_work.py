@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 from deploy.local.home import Home
@@ -18,6 +19,7 @@ from orchestrator.operate.faults import VerbFault
 from orchestrator.operate.output import Output
 from orchestrator.operate.stopped import (
     author,
+    database_of,
     home_of_this_shell,
     kafka_for,
     known_process,
@@ -26,13 +28,14 @@ from orchestrator.operate.stopped import (
     stopped,
     store_of,
     time_text,
+    told_of,
 )
 from services.chassis import repair
 from services.chassis.bus_admin import log_bounds
+from services.chassis.database import is_there, open_reader
 from services.chassis.messages import TopicPartition
 from services.chassis.repair import SQL, Author, Chosen
-from services.chassis.sqlite import open_reader
-from services.chassis.store import Plan
+from services.chassis.store import Plan, Readable
 
 REPUBLISH_COLUMNS = ("service", "topic", "rows")
 Log = Mapping[int, tuple[int, int]]  # of each partition: where it begins and ends
@@ -61,7 +64,7 @@ def republish(
     home, by = home_of_this_shell(), author(reason)
     rows: list[dict[str, object]] = []
     for service, which in services.items():
-        if not home.database(service).exists():
+        if not _is_there(home, service):
             continue
         found = asyncio.run(_counted(home, service, which))
         if found and not dry_run:
@@ -83,7 +86,7 @@ def accept(output: Output, topic: str, partition: int, reason: str, *, everybody
     log = asyncio.run(_log_of(output, home, topic, partition))
     rows: list[dict[str, object]] = []
     for service in readers:
-        if not home.database(service).exists():
+        if not _is_there(home, service):
             continue
         outside = asyncio.run(_outside(home, service, topic, log, everybody=everybody))
         if not outside:
@@ -100,15 +103,27 @@ def accept(output: Output, topic: str, partition: int, reason: str, *, everybody
         output.say(f"nobody stands outside the log of {topic}; nothing is moved")
 
 
+def _is_there(home: Home, service: str) -> bool:
+    with told_of(home, service):
+        return asyncio.run(is_there(database_of(home, service)))
+
+
+@asynccontextmanager
+async def _reader_of(home: Home, service: str) -> AsyncIterator[Readable]:
+    with told_of(home, service):
+        async with open_reader(database_of(home, service)) as reader:
+            yield reader
+
+
 async def _counted(home: Home, service: str, which: Chosen) -> Counter[str]:
     """How many rows would be said again, read beside whoever writes."""
     found: Counter[str] = Counter()
-    async with open_reader(home.database(service)) as reader:
-        facts = {str(r["name"]): str(r["value"]) for r in await reader.read(SQL["meta.all"].sql)}
+    async with _reader_of(home, service) as reader:
+        facts = {str(r["name"]): str(r["value"]) for r in await reader.read(SQL["meta.all"])}
         after, full = 0, True
         while full:
             asked = (after, which.since_us, repair.SLICE)
-            rows = [tuple(r.values()) for r in await reader.read(SQL["outbox.said"].sql, asked)]
+            rows = [tuple(r.values()) for r in await reader.read(SQL["outbox.said"], asked)]
             hit = repair.picked(which, rows, repair.partitions_in(facts))
             found.update(topic for _, topic in hit)
             full = len(rows) == repair.SLICE
@@ -135,8 +150,8 @@ async def _outside(
     home: Home, service: str, topic: str, log: Log, *, everybody: bool
 ) -> dict[TopicPartition, int]:
     """Where the service stands in those partitions that it is to read anew."""
-    async with open_reader(home.database(service)) as reader:
-        rows = await reader.read(SQL["offsets.all"].sql)
+    async with _reader_of(home, service) as reader:
+        rows = await reader.read(SQL["offsets.all"])
     found: dict[TopicPartition, int] = {}
     for row in rows:
         place = TopicPartition(str(row["topic"]), int(row["partition"] or 0))

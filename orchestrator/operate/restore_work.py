@@ -7,6 +7,7 @@ The process's own topics say what it said after the copy was made. What that mea
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -15,12 +16,16 @@ from pathlib import Path
 
 from deploy.local import copies
 from deploy.local.home import Home
+from deploy.local.stack import COPIED, server_of
 from orchestrator.engine import restore as engine
 from orchestrator.engine.shell import Shell
+from orchestrator.operate.exits import Exit
+from orchestrator.operate.faults import VerbFault
 from orchestrator.operate.output import Output
 from orchestrator.operate.stopped import (
     ORCHESTRATOR,
     author,
+    database_of,
     home_of_this_shell,
     kafka_for,
     known_process,
@@ -36,13 +41,13 @@ from schemas.topics import TOPICS, Topic
 from services.chassis import repair
 from services.chassis.bus_admin import Admin, Tail
 from services.chassis.codec import Codec
+from services.chassis.database import shown
 from services.chassis.envelope import Maker
 from services.chassis.messages import Record
 from services.chassis.repair import Author
 from services.chassis.spoken import remember, spoken_keys
-from services.chassis.sqlite import SqliteStore
 from services.chassis.startup import stand_back
-from services.chassis.store import Plan
+from services.chassis.store import Plan, Store
 
 # Clocks of several machines, and how late a message is published after it was made.
 MARGIN_US = 3_600_000_000
@@ -52,6 +57,14 @@ RESTORE_COLUMNS = ("service", "since", "spoken", "sagas_reminded")
 
 
 def backup(output: Output, folder: Path) -> None:
+    server = server_of(home_of_this_shell(), os.environ)
+    if server:
+        raise VerbFault(
+            "the databases lie on a server, whose own tool copies each at one moment",
+            mend=f"mkdir {folder}; for each in {' '.join(COPIED)}; do pg_dump --format=custom"
+            f' --file={folder}/$each.dump "$BATON_POSTGRES/$each"; done',
+            code=Exit.REFUSED,
+        )
     rows = copies.backup(home_of_this_shell(), folder)
     output.rows(BACKUP_COLUMNS, rows)
     output.say(f"{len(rows)} databases copied to {folder}")
@@ -61,6 +74,14 @@ def restore(output: Output, service: str, folder: Path | None, since: str, reaso
     home, by = home_of_this_shell(), author(reason)
     known_process(service)
     since_us = moment_us(since)
+    place = database_of(home, service)
+    if folder is not None and not isinstance(place, Path):
+        raise VerbFault(
+            f"{shown(place)} lies on a server, whose own tool puts a copy in place",
+            mend=f'pg_restore --clean --if-exists --dbname="$BATON_POSTGRES/{service}"'
+            f" {folder}/{service}.dump && baton restore --service {service} --reason WHY",
+            code=Exit.REFUSED,
+        )
     if folder is not None:
         with lock_of(home, service):
             aside = copies.put_back(home, service, folder.expanduser(), datetime.now(tz=UTC))
@@ -125,7 +146,7 @@ async def _nothing() -> AsyncGenerator[list[Record], None]:
     yield
 
 
-async def _remind(store: SqliteStore, now_us: int) -> int:
+async def _remind(store: Store, now_us: int) -> int:
     codec = Codec(load_catalogue(), [each.schema for each in releases()])
     shell = Shell(SAGAS, Maker(ORCHESTRATOR, codec, load_catalogue()))
     keys = await store.run(spoken_keys)

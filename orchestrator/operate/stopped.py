@@ -1,6 +1,7 @@
 """What verbs of repair stand on: a database whose process does not run, and Kafka beside it.
 
-A database is opened only under its file's lock, so never beside its process. Kafka is the one of
+A database is opened only under its file's lock, or on a server while no session of its program is
+there, so never beside its processes. Kafka is the one of
 this shell or of the running stack; of a stopped stack it is started alone and stopped again.
 """
 
@@ -13,11 +14,14 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic import SecretStr
+
 from deploy.local.control import Request, ask_supervisor
 from deploy.local.faults import ProcessFailed
 from deploy.local.home import Home
 from deploy.local.running import Telling, running_stack
-from deploy.local.stack import KAFKA, OURS
+from deploy.local.stack import KAFKA, OURS, place_of, server_of
+from deploy.local.state import read_state
 from deploy.local.supervisor import is_running
 from orchestrator.engine.store import MIGRATIONS
 from orchestrator.operate.cluster import kafka_of_this_shell
@@ -25,9 +29,10 @@ from orchestrator.operate.exits import Exit
 from orchestrator.operate.faults import VerbFault
 from orchestrator.operate.output import Output
 from schemas.topics import Topic, topic_named
+from services.chassis.database import Place, is_there, open_alone, shown
 from services.chassis.repair import Author
-from services.chassis.sqlite import AlreadyRunning, SqliteStore, locked, open_store
-from services.chassis.store import StoreError
+from services.chassis.sqlite import locked
+from services.chassis.store import AlreadyRunning, Store, StoreError
 
 ORCHESTRATOR: Final = "orchestrator"
 
@@ -44,31 +49,40 @@ async def kafka_for(output: Output, home: Home) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def store_of(home: Home, service: str) -> AsyncIterator[SqliteStore]:
-    """The database of a process that does not run."""
-    file = home.database(service)
-    if not file.exists():
-        raise VerbFault(f"{file} does not exist", mend=f"ls {file.parent}", code=Exit.NOT_FOUND)
+async def store_of(home: Home, service: str) -> AsyncIterator[Store]:
+    """The database of a program of which no process runs."""
+    place = database_of(home, service)
     own = {ORCHESTRATOR: MIGRATIONS} if service == ORCHESTRATOR else {}
-    with _told_who_runs(home, service):
-        async with open_store(file, own) as store:
+    with told_of(home, service):
+        if not await is_there(place):
+            mend = "baton doctor" if isinstance(place, SecretStr) else f"ls {place.parent}"
+            raise VerbFault(f"{shown(place)} does not exist", mend=mend, code=Exit.NOT_FOUND)
+        async with open_alone(place, own) as store:
             yield store
+
+
+def database_of(home: Home, service: str) -> Place:
+    return place_of(home, service, server_of(home, os.environ))
 
 
 @contextmanager
 def stopped(output: Output, home: Home, service: str) -> Iterator[None]:
-    """A running stack's process is stopped and started again; elsewhere the file's lock tells."""
-    if not is_running(home):
-        yield
-        return
-    ask_supervisor(home, Request("stop", service))
+    """A running stack's processes of the program are stopped and started again; of others the
+    database tells.
+    """
+    state = read_state(home) if is_running(home) else None
+    names = [str(each["name"]) for each in state.processes] if state else []
+    own = [name for name in names if name.partition("-")[0] == service]
     try:
+        for name in own:
+            ask_supervisor(home, Request("stop", name))
         yield
     finally:
-        try:
-            ask_supervisor(home, Request("start", service))
-        except ProcessFailed:
-            output.say(f"{service} is not ready yet; baton doctor says why")
+        for name in own:
+            try:
+                ask_supervisor(home, Request("start", name))
+            except ProcessFailed:
+                output.say(f"{name} is not ready yet; baton doctor says why")
 
 
 def home_of_this_shell() -> Home:
@@ -120,19 +134,21 @@ def time_text(us: int) -> str:
 def lock_of(home: Home, service: str) -> Iterator[None]:
     """The database's file may be exchanged: nobody has it open."""
     home.prepare()
-    with _told_who_runs(home, service), locked(home.database(service)):
+    with told_of(home, service), locked(home.database(service)):
         yield
 
 
 @contextmanager
-def _told_who_runs(home: Home, service: str) -> Iterator[None]:
+def told_of(home: Home, service: str) -> Iterator[None]:
+    """What a database raises, as a verb's fault."""
     try:
         yield
     except AlreadyRunning as fault:
         raise VerbFault(
-            f"{service} runs, and {home.database(service)} is its own",
+            f"{service} runs, and {shown(database_of(home, service))} is its own",
             mend="baton down",
             code=Exit.REFUSED,
         ) from fault
     except StoreError as fault:
-        raise VerbFault(str(fault)) from fault
+        where, said = shown(database_of(home, service)), str(fault)
+        raise VerbFault(said if where in said else f"{where}: {said}") from fault

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from pydantic import SecretStr
 
 from services.chassis import sqlite
-from services.chassis.store import Readable, Store, WrongDatabase
+from services.chassis.store import Absent, Readable, Store, WrongDatabase
 
 Place: TypeAlias = Path | SecretStr
 
@@ -38,6 +38,25 @@ def open_reader(place: Place) -> AbstractAsyncContextManager[Readable]:
         place.get_secret_value()
     )
     return opened
+
+
+def open_alone(place: Place, migrations: Mapping[str, Path]) -> AbstractAsyncContextManager[Store]:
+    """For repairs; raises AlreadyRunning. A server's database is not migrated by it."""
+    if isinstance(place, Path):
+        return sqlite.open_store(place, migrations)
+    opened: AbstractAsyncContextManager[Store] = _postgres().open_alone(place.get_secret_value())
+    return opened
+
+
+async def is_there(place: Place) -> bool:
+    """Raises Unavailable when a server does not say."""
+    if isinstance(place, Path):
+        return place.exists()
+    try:
+        async with open_reader(place):
+            return True
+    except Absent:
+        return False
 
 
 def shown(place: Place) -> str:

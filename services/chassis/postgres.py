@@ -27,6 +27,8 @@ from services.chassis import failpoints
 from services.chassis.migrating import FILES, LEDGER, missing
 from services.chassis.postgres_sql import bind, cell, ddl, translate
 from services.chassis.store import (
+    Absent,
+    AlreadyRunning,
     Conflict,
     Constraint,
     Given,
@@ -60,7 +62,13 @@ _NEVER = (
     asyncpg.ClientConfigurationError,
 )
 _FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-_LOCK = 0x6261746F6E  # of whoever migrates: the only advisory lock that is taken
+_LOCK = 0x6261746F6E  # of whoever migrates or repairs: the only advisory lock that is taken
+_PROCESS, _READER, _REPAIR = "baton", "baton reader", "baton repair"  # whose session it is
+_OTHERS = """
+SELECT application_name FROM pg_stat_activity
+WHERE datname = current_database() AND starts_with(application_name, 'baton-')
+"""
+_GONE_WITHIN = 50  # looks, a tenth of a second apart, for sessions of what has just ended
 _VALUE = re.compile(r"""[:"']""")  # where a message about a value begins to quote it
 _log = logging.getLogger(__name__)
 
@@ -222,11 +230,40 @@ async def open_store(url: str, migrations: Mapping[str, Path]) -> AsyncIterator[
 @asynccontextmanager
 async def open_reader(url: str) -> AsyncIterator[PostgresReader]:
     """A database that other processes write, for reading only; Unavailable while it is away."""
-    readers = await _pool(url, _READERS_MAX, read_only=True, wait=False)
+    readers = await _pool(url, _READERS_MAX, read_only=True, own=_READER)
     try:
         yield PostgresReader(readers)
     finally:
         readers.terminate()
+
+
+@asynccontextmanager
+async def open_alone(url: str) -> AsyncIterator[PostgresStore]:
+    """A database as it is, for repairs: while none of its program's processes has a session, and
+    none that starts gets beyond its migrations.
+
+    Raises AlreadyRunning; Unavailable and Absent, because nothing is waited for.
+    """
+    writers = await _pool(url, _WRITERS_MAX, own=_REPAIR)
+    try:
+        async with writers.acquire() as held:
+            await _alone(held, url)
+            yield PostgresStore(writers, writers)
+    finally:
+        writers.terminate()
+
+
+async def _alone(held: asyncpg.pool.PoolConnectionProxy, url: str) -> None:
+    try:
+        await held.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        for _ in range(_GONE_WITHIN):
+            others = sorted({str(row[0]) for row in await held.fetch(_OTHERS)})
+            if not others:
+                return
+            await asyncio.sleep(0.1)
+    except _FAULTS as error:
+        raise _fault(error) from error
+    raise AlreadyRunning(f"{place(url)} is in use by {', '.join(others)}")
 
 
 def place(url: str) -> str:
@@ -237,11 +274,14 @@ def place(url: str) -> str:
     return f"postgresql://{user}{host}{parts.path}"
 
 
-async def _pool(url: str, size: int, *, read_only: bool = False, wait: bool = True) -> asyncpg.Pool:
+async def _pool(
+    url: str, size: int, *, read_only: bool = False, own: str = _PROCESS
+) -> asyncpg.Pool:
+    """Only a process of the program waits for its server."""
+    wait = own == _PROCESS
     settings = {
         **_SESSION,
-        # Whose session it is, for who looks there: of a process of the program, or of a reader.
-        "application_name": f"baton-{os.getpid()}" if wait else f"baton reader {os.getpid()}",
+        "application_name": f"{own}-{os.getpid()}",
         "default_transaction_read_only": "on" if read_only else "off",
     }
     told = ""
@@ -260,7 +300,8 @@ async def _pool(url: str, size: int, *, read_only: bool = False, wait: bool = Tr
         except (*_NEVER, *_NOT_YET) as error:
             said = _words(error, url)
             if not wait:
-                raise Unavailable(f"{type(error).__name__}: {said}") from None
+                kind = Absent if isinstance(error, asyncpg.InvalidCatalogNameError) else Unavailable
+                raise kind(f"{type(error).__name__}: {said}") from None
             if isinstance(error, _NEVER):
                 raise WrongDatabase(f"{place(url)} cannot be used: {said}") from None
             if said != told:

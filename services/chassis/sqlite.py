@@ -29,6 +29,7 @@ from services.chassis import failpoints
 from services.chassis.filesystem import network_filesystem
 from services.chassis.migrating import FILES, LEDGER, missing
 from services.chassis.store import (
+    AlreadyRunning,
     Conflict,
     Constraint,
     Given,
@@ -37,7 +38,6 @@ from services.chassis.store import (
     Row,
     Select,
     Statement,
-    StoreError,
     Unavailable,
     Value,
     Write,
@@ -58,10 +58,6 @@ _NOT_THE_STORES = (
 _LOG_BYTES_MAX = 64 * 1024 * 1024
 _SOUND = (3, 51, 3)
 _log = logging.getLogger(__name__)
-
-
-class AlreadyRunning(StoreError):
-    """Another process works on this database file."""
 
 
 @functools.lru_cache(maxsize=1024)

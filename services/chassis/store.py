@@ -9,7 +9,9 @@ StoreError
 ├── Conflict        a guarded write hit fewer rows than it must: somebody else moved first
 ├── Constraint      the data broke a rule of the schema: the batch is replayed one by one
 ├── Unavailable     busy, disk full, not writable, connection lost: nobody's fault, try again
-│   └── InDoubt     lost while it committed: what was written may be there and in no memory
+│   ├── InDoubt     lost while it committed: what was written may be there and in no memory
+│   └── Absent      the server has no such database
+├── AlreadyRunning  processes work on it that may not work beside this one
 └── WrongDatabase   a person has to look: it is not this program's, or not this release's
 """
 
@@ -46,6 +48,14 @@ class Unavailable(StoreError):
 
 class InDoubt(Unavailable):
     """The answer to the commit was lost: it may be in the database, or not."""
+
+
+class Absent(Unavailable):
+    """There is no such database."""
+
+
+class AlreadyRunning(StoreError):
+    """Another process works on this database."""
 
 
 class WrongDatabase(StoreError):

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from services.chassis import sqlite
-from services.chassis.sqlite import AlreadyRunning, open_reader, open_store
+from services.chassis.sqlite import open_reader, open_store
 from services.chassis.store import (
+    AlreadyRunning,
     Plan,
     Select,
     Statement,
