@@ -23,6 +23,9 @@ from deploy.pictures import processes
 from deploy.verbs import Verb, verbs
 from schemas.catalogue import load_catalogue
 from schemas.topics import ANY, PARTITIONS_CLUSTER, PARTITIONS_LOCAL, TOPICS
+from services.chassis.access import Guarded
+from services.chassis.gate import Gate
+from services.chassis.letters_http import letter_routes
 from services.chassis.metrics import CHASSIS, Family
 from services.chassis.settings import ELSEWHERE, Described, Settings
 from services.chassis.surface import REASONS
@@ -149,18 +152,36 @@ def _messages() -> str:
 
 def _http() -> str:
     everywhere = ("/livez", "/readyz", "/metrics", "/version")
-    rows = [("every process", "GET", code(path), "none, loopback") for path in everywhere]
+    rows = [("every process", "GET", code(path), "anybody") for path in everywhere]
     for name in SERVICES:
         routes = cast("Callable[[object], list[object]]", _named(f"services.{name}.api", "routes"))
-        rows += [(name, *_route(route), "bearer token") for route in routes(object())]
-    console = cast("Callable[..., list[object]]", _named("orchestrator.operate.api", "routes"))
-    rows += [("console", *_route(route), "bearer token") for route in console(object(), str)]
-    return table(("process", "method", "path", "access"), rows)
+        rows += [(name, *_route(route)) for route in routes(object())]
+    rows += [("console", *_route(route)) for route in _of_console()]
+    rows += [("every process but console", *_route(route)) for route in letter_routes("", _nothing)]
+    return table(("process", "method", "path", "role"), rows)
 
 
-def _route(route: object) -> tuple[str, str]:
-    methods = cast("set[str]", getattr(route, "methods", set()))
-    return " ".join(sorted(methods - {"HEAD"})), code(str(getattr(route, "path", "")))
+def _of_console() -> list[object]:
+    """Its routes over parts that do nothing."""
+    parts = cast("Callable[..., object]", _named("orchestrator.operate.console", "Parts"))
+    surfaces = cast("Callable[..., object]", _named("orchestrator.operate.surfaces", "Surfaces"))
+    routes = _named("orchestrator.operate.console", "console_routes")
+    given = {"surfaces": surfaces({}), "gate": Gate()}
+    fields = cast("tuple[str, ...]", vars(parts)["_fields"])
+    idle = parts(*(given.get(name) for name in fields))
+    made, _ = cast("Callable[[object], tuple[list[object], object]]", routes)(idle)
+    return made
+
+
+def _nothing() -> None:
+    return None
+
+
+def _route(route: object) -> tuple[str, str, str]:
+    assert isinstance(route, Guarded)
+    needs = route.policy.needs
+    methods = " ".join(sorted((route.methods or set()) - {"HEAD"}))
+    return methods, code(route.path), "anybody" if needs is None else needs.value
 
 
 def _commands() -> str:

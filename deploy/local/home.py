@@ -8,13 +8,25 @@ and a secret that others on this machine can read is refused, never silently rep
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from services.chassis.access import LOCAL, Role
+from services.chassis.tokens import (
+    Token,
+    holder,
+    made,
+    new_secret,
+    read_tokens,
+    revoked,
+    written,
+)
 
 from .faults import HomeUnusable, SecretExposed
 
@@ -63,6 +75,10 @@ class Home:
         return self.root / "token"
 
     @property
+    def tokens_file(self) -> Path:
+        return self.root / "tokens.json"
+
+    @property
     def supervisor_state(self) -> Path:
         return self.run / "supervisor.json"
 
@@ -86,10 +102,21 @@ class Home:
             raise unusable(self.root, error) from error
 
     def token(self) -> str:
-        """The bearer token of the local APIs, made once. Raises SecretExposed if others read it."""
+        """The token of whoever starts the stack, an operator's, made once and known to all.
+
+        Raises SecretExposed if others read it.
+        """
         if not self.token_file.exists():
-            write_whole(self.token_file, secrets.token_urlsafe(32) + "\n")
-        return read_secret(self.token_file)
+            write_whole(self.token_file, new_secret() + "\n")
+        secret, now = read_secret(self.token_file), datetime.now(UTC)
+
+        def known(tokens: tuple[Token, ...]) -> Sequence[Token]:
+            if holder(tokens, secret) is not None:
+                return tokens
+            return (*revoked(tokens, LOCAL, now), made(secret, LOCAL, Role.OPERATOR, now=now))
+
+        change_tokens(self.tokens_file, known)
+        return secret
 
 
 def read_secret(path: Path) -> str:
@@ -100,6 +127,20 @@ def read_secret(path: Path) -> str:
             mend=f"chmod 600 {path}   (and if it was copied: rm {path}, a new one is made)",
         )
     return path.read_text(encoding="utf-8").strip()
+
+
+def change_tokens(path: Path, change: Callable[[tuple[Token, ...]], Sequence[Token]]) -> None:
+    """One change at a time; what cannot be read is never written over (TokensUnusable)."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path.with_name(f".{path.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = read_tokens(path)
+        after = tuple(change(before))
+        if after != before:
+            write_whole(path, written(after))
+    finally:
+        os.close(lock)
 
 
 def write_whole(path: Path, text: str, *, durable: bool = True) -> None:

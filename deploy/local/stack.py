@@ -203,8 +203,9 @@ def _spec(
             env |= {"BATON_SMTP_HOST": LOOPBACK, "BATON_SMTP_PORT": str(ports["smtp"])}
         if _program(name) not in WITHOUT_API:
             env["BATON_API_PORT"] = str(ports[f"{name}_api"])
-            env["BATON_API_TOKEN_FILE"] = str(home.token_file)
+        env["BATON_TOKENS_FILE"] = str(home.tokens_file)
         if name == "console":
+            env["BATON_SURFACES_TOKEN_FILE"] = str(home.token_file)
             surfaces = {each: _url(ports[f"{each}_ops"]) for each in OURS if each != name}
             env["BATON_SURFACES"] = json.dumps(surfaces)
     return ProcessSpec(

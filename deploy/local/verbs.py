@@ -25,6 +25,7 @@ from .doctor import Finding, examine
 from .faults import NoSuchProcess, ProcessFailed, StackRunning
 from .home import Home
 from .keeper import State, Status
+from .logging_in import login_address
 from .running import Telling, run_until_stopped
 from .stack import CORE, KAFKA, PROCESSES, Stack, planned_topics
 from .state import read_state
@@ -38,16 +39,9 @@ UNREACHABLE: Final = 7
 DOWN_WITHIN_S: Final = 90.0
 UP_WITHIN_S: Final = 900.0
 LOOK_AGAIN_S: Final = 0.2
-DELETED_BY_RESET: Final = (
-    "kafka",
-    "data",
-    "logs",
-    "run",
-    "ports.json",
-    "token",
-    "server",
-    "bench.json",
-)
+SECRETS: Final = ("token", "tokens.json", ".tokens.json.lock")
+RUNNING: Final = ("run", "ports.json", "server")
+DELETED_BY_RESET: Final = ("kafka", "data", "logs", *RUNNING, *SECRETS, "bench.json")
 COLUMNS: Final = ("process", "state", "pid", "restarts", "since_s", "exit_code")
 
 
@@ -78,6 +72,8 @@ def up(screen: Screen, *, detach: bool = False, only: str = "") -> int:
 
     def ready(stack: Stack) -> None:
         _say_where(screen, stack, monotonic() - began)
+        if screen.asks:
+            _say_login(screen, home, stack.addresses)
 
     def stopping() -> None:
         screen.say("stopping in order; what is under way is finished first")
@@ -216,7 +212,7 @@ def _say_where(screen: Screen, stack: Stack, took_s: float) -> None:
     for name, address in stack.addresses.items():
         if not name.endswith(" metrics"):
             screen.say(f"  {name:<13} {address}")
-    screen.say(f"  token         {stack.home.token_file} (bearer token of the HTTP interfaces)")
+    screen.say(f"  token         {stack.home.token_file} (operator's; baton tokens makes others)")
     if any(spec.name == KAFKA for spec in stack.specs):
         screen.say("Kafka speaks without encryption or passwords, to this machine only (127.0.0.1)")
     elif remote_in_plaintext({"KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap}):
@@ -225,6 +221,13 @@ def _say_where(screen: Screen, stack: Stack, took_s: float) -> None:
             " whoever is on the way can read and forge"
         )
     screen.say("next: baton status · baton import --day 2010-12-01 · baton sagas list · baton down")
+
+
+def _say_login(screen: Screen, home: Home, addresses: Mapping[str, str]) -> None:
+    """To whoever sits there, never into a log: the address is as good as the token, once."""
+    if console := addresses.get("console"):
+        address = login_address(console, home.token()) or "baton login   prints an address"
+        screen.say(f"log in, once, within ten minutes: {address}")
 
 
 def _up_detached(screen: Screen, home: Home, only: str) -> int:
@@ -248,6 +251,7 @@ def _up_detached(screen: Screen, home: Home, only: str) -> int:
             state = read_state(home)
             if state is not None and state.pid == process.pid and state.is_ready:
                 screen.say(f"runs in the background (pid {process.pid}); baton down stops it")
+                _say_login(screen, home, state.addresses)
                 return DONE
             sleep(LOOK_AGAIN_S)
         _show_new(screen, shown)

@@ -1,7 +1,7 @@
 """The HTTP face of the orchestrator: sagas, what is stuck, counts, pictures, topics. Reads only.
 
 Every route is under `/api/` and answers JSON (a graph also text), so that pages can stand beside
-it. Authentication is the chassis's. A database that is not there yet is 503 with a sentence, a
+it. Who may is the gate's. A database that is not there yet is 503 with a sentence, a
 filter that cannot be read 422, an unknown saga 404 with keys that begin alike.
 """
 
@@ -25,6 +25,7 @@ from orchestrator.operate.shapes import (
     of_whole_saga,
 )
 from schemas.topics import all_topics
+from services.chassis.access import Role, guarded
 from services.chassis.api import Fault, problem
 from services.chassis.store import Unavailable
 
@@ -54,7 +55,7 @@ def routes(reading: Reading, draw: Callable[[str, str], str]) -> list[Route]:
         "/api/graph/{definition}": asked.graph,
         "/api/topics": asked.topics,
     }
-    return [Route(path, answering(answer), methods=["GET"]) for path, answer in answers.items()]
+    return [guarded(path, answering(it), needs=Role.VIEWER) for path, it in answers.items()]
 
 
 class Questions:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from orchestrator.operate.api import LIMIT_DEFAULT, answering, number
 from orchestrator.operate.auditing import PAGE_MAX, Audit, Kept
+from services.chassis.access import Guarded, Role, guarded
 from services.chassis.envelope import timestamp
 
 NEWEST = 1 << 62
@@ -17,11 +17,11 @@ class AuditQuestions:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Guarded]:
         return [
-            Route("/api/audit", answering(self.page), methods=["GET"]),
-            Route("/api/audit/check", answering(self.check), methods=["GET"]),
-            Route("/api/audit/export", answering(self.export), methods=["GET"]),
+            guarded("/api/audit", answering(self.page), needs=Role.OPERATOR),
+            guarded("/api/audit/check", answering(self.check), needs=Role.OPERATOR),
+            guarded("/api/audit/export", answering(self.export), needs=Role.OPERATOR),
         ]
 
     async def page(self, request: Request) -> Response:

@@ -12,37 +12,41 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from orchestrator.operate.api import routes
 from orchestrator.operate.audit_api import AuditQuestions
 from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
+from orchestrator.operate.login import login_routes
 from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
 from orchestrator.operate.pages.composing import Sources, composed
+from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.saga_verb_api import SagaVerbs
 from orchestrator.operate.sagas import Views
 from orchestrator.operate.scraping import Scraping
+from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.settings import ConsoleSettings
 from orchestrator.operate.surfaces import Surfaces
 from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
 from schemas.catalogue import load_catalogue
-from services.chassis.api import secured
 from services.chassis.bus_publish import Publisher
 from services.chassis.clock import SystemClock
 from services.chassis.codec import Codec
 from services.chassis.envelope import Maker
+from services.chassis.gate import Gate, gate_of, secured
 from services.chassis.health import Check, operations_app, serving
 from services.chassis.logs import configure
 from services.chassis.metrics import Known, Metrics
@@ -54,6 +58,36 @@ NAME = "console"
 FAILED, UNUSABLE = 1, 2
 _LOOK_AGAIN_S = 2.0
 _log = logging.getLogger(__name__)
+
+
+class Parts(NamedTuple):
+    """What the console's routes stand on."""
+
+    reading: Reading
+    database: Database
+    surfaces: Surfaces
+    telling: Telling
+    audit: Audit
+    counted: Counted
+    sessions: Sessions
+    gate: Gate
+
+
+def console_routes(parts: Parts) -> tuple[list[BaseRoute], Live]:
+    """All that the console serves, each with its policy: a test walks them; and what to stop."""
+    reading, telling, clock = parts.reading, parts.telling, parts.gate.clock
+    sagas = SagaTelling(reading, parts.database, telling, load_catalogue(), parts.audit)
+    scraping = Scraping(parts.surfaces, clock)
+    site, live = composed(Sources(reading, scraping, clock, parts.counted))
+    given: list[BaseRoute] = [
+        *routes(reading, draw),
+        *DeadLetters(parts.surfaces, telling, parts.audit).routes(),
+        *SagaVerbs(sagas).routes(),
+        *AuditQuestions(parts.audit).routes(),
+        *login_routes(parts.sessions, parts.gate, site.login),
+        *site.routes(),
+    ]
+    return given, live
 
 
 class Console:
@@ -80,18 +114,8 @@ class Console:
             watching = asyncio.create_task(self._watch(reading))
             stack.callback(watching.cancel)
             await stack.enter_async_context(serving(operations, settings.bind, settings.ops_port))
-            if settings.api_token_file is not None:
-                surfaces = await stack.enter_async_context(Surfaces(settings.surfaces))
-                telling = self._telling(stack)
-                audit = Audit(await self._own(stack), SystemClock(), self.counted)
-                letters = DeadLetters(surfaces, telling, audit)
-                catalogue = load_catalogue()
-                verbs = SagaVerbs(SagaTelling(reading, database, telling, catalogue, audit))
-                scraping = Scraping(surfaces, SystemClock())
-                sources = Sources(reading, scraping, SystemClock(), self.counted.streaming)
-                site, live = composed(sources)
-                told = [*letters.routes(), *verbs.routes(), *AuditQuestions(audit).routes()]
-                app = self._app([*routes(reading, draw), *told, *site.routes()])
+            if settings.tokens_file is not None:
+                app, live = await self._app(stack, reading, database)
                 await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
                 stack.callback(live.stop)  # before the server waits for what is open
             _log.info("serving", extra={"port": settings.api_port})
@@ -114,10 +138,20 @@ class Console:
         stack.push_async_callback(publisher.close)
         return Telling(publisher, Maker(NAME, Codec(catalogue), catalogue), SystemClock())
 
-    def _app(self, given: Sequence[BaseRoute]) -> Starlette:
-        token_file = self._settings.api_token_file
-        assert token_file is not None
-        return secured(given, token_file=token_file, observe=self.metrics.http_request)
+    async def _app(
+        self, stack: AsyncExitStack, reading: Reading, database: Database
+    ) -> tuple[ASGIApp, Live]:
+        settings, clock = self._settings, SystemClock()
+        gate = gate_of(settings, clock)
+        sessions = Sessions(gate.tokens, clock)
+        gate = replace(gate, browsers=sessions)
+        surfaces = Surfaces(settings.surfaces, settings.surfaces_token_file)
+        await stack.enter_async_context(surfaces)
+        telling, counted = self._telling(stack), self.counted.streaming
+        audit = Audit(await self._own(stack), clock, self.counted)
+        parts = Parts(reading, database, surfaces, telling, audit, counted, sessions, gate)
+        given, live = console_routes(parts)
+        return secured(given, gate, observe=self.metrics.http_request), live
 
     async def _watch(self, reading: Reading) -> None:
         """Looks whether questions can be answered, until it is cancelled."""

@@ -28,6 +28,7 @@ from orchestrator.operate.surfaces import (
 )
 from orchestrator.operate.telling import Telling
 from schemas.orchestrator import OperatorVerb
+from services.chassis.access import Role, actor_of, guarded
 from services.chassis.api import Fault, problem
 from services.chassis.bus import BusError
 from services.chassis.ids import new_id
@@ -45,7 +46,7 @@ class Asked(BaseModel):
 
     verb: Verb
     reason: str = Field(min_length=1, max_length=1_000)
-    actor: str = Field(min_length=1, max_length=128)
+    actor: str | None = Field(None, min_length=1, max_length=100)
     record: int | None = Field(None, ge=1)
     force: bool = False
 
@@ -57,11 +58,11 @@ class DeadLetters:
     def routes(self) -> list[Route]:
         one = "/api/deadletters/{service}/{key}"
         return [
-            Route("/api/deadletters", _answering(self.listed), methods=["GET"]),
-            Route("/api/verbs/{service}/{name}", _answering(self.verb), methods=["GET"]),
-            Route(f"{one}/rehearsal", _answering(self.rehearsed), methods=["GET"]),
-            Route(one, _answering(self.shown), methods=["GET"]),
-            Route(one, _answering(self.tell), methods=["POST"]),
+            guarded("/api/deadletters", _answering(self.listed), needs=Role.VIEWER),
+            guarded("/api/verbs/{service}/{name}", _answering(self.verb), needs=Role.VIEWER),
+            guarded(f"{one}/rehearsal", _answering(self.rehearsed), needs=Role.OPERATOR),
+            guarded(one, _answering(self.shown), needs=Role.VIEWER),
+            guarded(one, _answering(self.tell), needs=Role.OPERATOR, methods=["POST"]),
         ]
 
     async def listed(self, request: Request) -> Response:
@@ -93,7 +94,7 @@ class DeadLetters:
         name = request.headers.get("Idempotency-Key") or new_id()
         if not _NAME.fullmatch(name):
             raise NotUnderstood("Idempotency-Key: up to 128 letters, digits, dots, dashes")
-        verb = _verb(service, key, await request.body())
+        verb = _verb(request, service, key, await request.body())
         via, target = via_of(request), f"{service} {key}"
         act = Act(verb.actor, via, verb.verb, target, verb.reason, name)
         async with self._audit.acting(act) as became:
@@ -121,7 +122,7 @@ def _outcome(service: str, key: str, name: str, told: Json | None) -> Response:
     return problem(HTTPStatus.CONFLICT, str(told["result"]), Fault(f"{service} {key}", why))
 
 
-def _verb(service: str, key: str, body: bytes) -> OperatorVerb:
+def _verb(request: Request, service: str, key: str, body: bytes) -> OperatorVerb:
     try:
         asked = Asked.model_validate(orjson.loads(body))
         return OperatorVerb(
@@ -129,7 +130,7 @@ def _verb(service: str, key: str, body: bytes) -> OperatorVerb:
             saga_id=key,
             verb=asked.verb.value,
             step=None,
-            actor=asked.actor,
+            actor=actor_of(request, asked.actor),
             reason=asked.reason,
             version_seen=None,
             requested_at=datetime.now(UTC),

@@ -15,7 +15,6 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from orchestrator.engine.machine import Verb
 from orchestrator.operate.api import Answer, Refused, answering
@@ -29,6 +28,7 @@ from orchestrator.operate.saga_telling import (
     UnknownSaga,
 )
 from orchestrator.operate.surfaces import segment
+from services.chassis.access import Guarded, Role, actor_of, guarded
 from services.chassis.api import Fault, problem
 from services.chassis.bus import BusError
 from services.chassis.envelope import timestamp
@@ -58,11 +58,11 @@ class SagaVerbs:
     def __init__(self, telling: SagaTelling) -> None:
         self._telling = telling
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Guarded]:
         path = "/api/sagas/{name}/verbs"
         return [
-            Route(path, telling_answer(self.tell), methods=["POST"]),
-            Route(f"{path}/{{request}}", telling_answer(self.told), methods=["GET"]),
+            guarded(path, telling_answer(self.tell), needs=Role.OPERATOR, methods=["POST"]),
+            guarded(f"{path}/{{request}}", telling_answer(self.told), needs=Role.VIEWER),
         ]
 
     async def tell(self, request: Request) -> Response:
@@ -94,16 +94,6 @@ def order_of(request: Request, asked: SagaAsked) -> SagaOrder:
         evidence=asked.evidence,
         assignee=asked.assignee,
     )
-
-
-def actor_of(request: Request, given: str) -> str:
-    """Who is authenticated, else who the request says it is; somebody it must be."""
-    known = request.scope.get("actor")
-    actor = known if isinstance(known, str) and known else given.strip()
-    if not actor:
-        told = "say who you are: it is kept with the verb"
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "actor", told)
-    return actor
 
 
 def request_id(request: Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, Json
 
 from services.chassis.settings import A_DATABASE, DatabasePlace, Settings
@@ -24,4 +26,9 @@ class ConsoleSettings(Settings):
             "default": "{}",
             "allowed": 'a JSON object such as {"billing": "http://127.0.0.1:9001"}',
         },
+    )
+    surfaces_token_file: Path | None = Field(
+        None,
+        description="file with the operator's token that the console shows to those ports; read"
+        " for each question",
     )

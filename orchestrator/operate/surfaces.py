@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -33,9 +34,12 @@ class NotUnderstood(Exception):
 
 class Surfaces:
     def __init__(
-        self, addresses: Mapping[str, str], transport: httpx.AsyncBaseTransport | None = None
+        self,
+        addresses: Mapping[str, str],
+        token_file: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._addresses = addresses
+        self._addresses, self._token_file = addresses, token_file
         self._client = httpx.AsyncClient(
             timeout=ANSWER_WITHIN_S, trust_env=False, transport=transport
         )
@@ -88,7 +92,9 @@ class Surfaces:
         """Whatever it says, with whatever status."""
         address = self.address(service)
         try:
-            return await self._client.get(f"{address}{path}", params=dict(given or {}))
+            headers = self._headers()
+            given = dict(given or {})
+            return await self._client.get(f"{address}{path}", params=given, headers=headers)
         except httpx.TransportError as fault:
             raise NotAnswered(f"{service} does not answer ({type(fault).__name__})") from fault
 
@@ -106,6 +112,15 @@ class Surfaces:
         if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise NotUnderstood(detail)
         raise NotAnswered(f"{service}: {detail}")
+
+    def _headers(self) -> dict[str, str]:
+        """Read each time, so that a rotated token counts at once."""
+        if self._token_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+        except OSError as fault:
+            raise NotAnswered(f"no token to ask with: {fault.strerror}") from fault
 
 
 def segment(key: str) -> str:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.chassis.access import Role, guarded
 from services.chassis.api import ApiPort, Fault, problem
 
 DAYS_MAX = 366
@@ -59,11 +60,11 @@ def routes(port: ApiPort) -> list[Route]:
         return JSONResponse({"customers": [dict(row) for row in await port.read("onboarding")]})
 
     return [
-        Route("/days", days),
-        Route("/days/{date}", day),
-        Route("/reasons", reasons),
-        Route("/low-stock", low_stock),
-        Route("/onboarding", onboarding),
+        guarded("/days", days, needs=Role.VIEWER),
+        guarded("/days/{date}", day, needs=Role.VIEWER),
+        guarded("/reasons", reasons, needs=Role.VIEWER),
+        guarded("/low-stock", low_stock, needs=Role.VIEWER),
+        guarded("/onboarding", onboarding, needs=Role.VIEWER),
     ]
 
 

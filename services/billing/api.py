@@ -1,6 +1,6 @@
 """The HTTP face of billing: one order's money and the ledger's totals, for people and audits.
 
-Reads only; money moves by commands. Authentication is the chassis's.
+Reads only; money moves by commands. Who may is the gate's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.chassis.access import Role, guarded
 from services.chassis.api import ApiPort, Fault, problem
 
 
@@ -45,7 +46,7 @@ def routes(port: ApiPort) -> list[Route]:
         )
 
     return [
-        Route("/payments/{order_id}", payment),
-        Route("/accounts/{customer_id}", account),
-        Route("/ledger", ledger),
+        guarded("/payments/{order_id}", payment, needs=Role.VIEWER),
+        guarded("/accounts/{customer_id}", account, needs=Role.VIEWER),
+        guarded("/ledger", ledger, needs=Role.VIEWER),
     ]

@@ -1,29 +1,23 @@
-"""What stands before every HTTP interface of ours: who asks, how much, and how a refusal looks.
+"""What every HTTP interface of ours has: a limit of what comes, and one shape of a refusal.
 
-Knows no route's business. The invariants: no route is reached without the bearer token, nobody
-can make a process hold more than BODY_BYTES_MAX of a body, and every refusal is one shape,
-`application/problem+json`, that names the place and says what to do, never a value or a stack.
+Knows no route's business; who asks is the gate's. The invariants: nobody can make a process hold
+more than BODY_BYTES_MAX of a body, and every refusal is one shape, `application/problem+json`,
+that names the place and says what to do, never a value or a stack.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX = 256 * 1024
@@ -71,61 +65,6 @@ def problem(
         headers,
         "application/problem+json",
     )
-
-
-def secured(
-    routes: Sequence[BaseRoute], *, token_file: Path, observe: Observed | None = None
-) -> Starlette:
-    """An application whose every route asks for the token, its 404 and 405 included."""
-    return Starlette(
-        routes=list(routes),
-        middleware=[
-            Middleware(Observing, observe=observe or _unobserved),
-            Middleware(BearerToken, token_file=token_file),
-            Middleware(BodyLimit),
-        ],
-        exception_handlers={HTTPException: _http_problem, Exception: _our_fault},
-    )
-
-
-class BearerToken:
-    """Compares in constant time; the file is read again whenever it changed."""
-
-    def __init__(self, app: ASGIApp, token_file: Path) -> None:
-        self._app, self._file = app, token_file
-        self._seen: tuple[int, int, int] | None = None
-        self._digest: bytes | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._admits(Headers(scope=scope)):
-            await self._app(scope, receive, send)
-            return
-        fault = Fault("Authorization", "send `Authorization: Bearer <token>` with a valid token")
-        challenge = {"WWW-Authenticate": 'Bearer realm="baton"'}
-        refusal = problem(HTTPStatus.UNAUTHORIZED, "unauthorised", fault, headers=challenge)
-        await refusal(scope, receive, send)
-
-    def _admits(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        wanted = self._token_digest()
-        if wanted is None or scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(_digest(given.strip().encode()), wanted)
-
-    def _token_digest(self) -> bytes | None:
-        """None, and so nobody is admitted, while the file is absent or empty."""
-        try:
-            stat = self._file.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen != self._seen:
-                token = self._file.read_bytes().strip()
-                self._digest = _digest(token) if token else None
-                self._seen = seen
-        except OSError:
-            self._seen = self._digest = None
-        if self._digest is None:
-            _log.error("no token: every request is refused", extra={"path": str(self._file)})
-        return self._digest
 
 
 class BodyLimit:
@@ -177,7 +116,7 @@ class Observing:
             self._observe(route, scope["method"], code, perf_counter() - began)
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
+async def http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _too_large(BODY_BYTES_MAX)
@@ -187,7 +126,7 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     return problem(status, reason, fault, headers=error.headers)
 
 
-async def _our_fault(request: Request, error: Exception) -> Response:
+async def our_fault(request: Request, error: Exception) -> Response:
     _log.error(
         "a request failed",
         exc_info=error,
@@ -202,9 +141,5 @@ def _too_large(bytes_max: int) -> Response:
     return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", fault)
 
 
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
-
-
-def _unobserved(route: str, method: str, code: int, seconds: float) -> None:
+def unobserved(route: str, method: str, code: int, seconds: float) -> None:
     del route, method, code, seconds

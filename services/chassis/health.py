@@ -3,7 +3,7 @@
 Refuses to know what is checked. The difference matters: `/livez` asks only whether this process
 works (a restart helps; that it answers shows that its loop turns), `/readyz` also whether it can
 serve now (a restart does not help). Statuses decide, bodies explain.
-No authentication here: the port is for loopback or a cluster's inside, and shows no contents.
+These ask for no token, because probes and scrapers have none, and show neither contents nor keys.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from services.chassis.access import opened
+from services.chassis.gate import Gate, secured
 from services.chassis.metrics import Metrics
 
 _STOP_WITHIN_S = 3
@@ -46,9 +48,17 @@ Checks = Callable[[], Sequence[Check]]
 
 
 def operations_app(
-    metrics: Metrics, ready: Checks, *, alive: Checks | None = None, more: Sequence[Route] = ()
+    metrics: Metrics,
+    ready: Checks,
+    *,
+    alive: Checks | None = None,
+    more: Sequence[BaseRoute] = (),
+    gate: Gate | None = None,
 ) -> Starlette:
-    """`/livez`, `/readyz`, `/metrics`, `/version` and `more`. What is dead is not ready either."""
+    """`/livez`, `/readyz`, `/metrics` and `/version` for everybody, `more` through the gate.
+
+    What is dead is not ready either.
+    """
 
     async def livez(_: Request) -> Response:
         return _answer(metrics.service, "alive", alive)
@@ -64,15 +74,14 @@ def operations_app(
         names = {"service": metrics.service, "version": metrics.version, "commit": metrics.commit}
         return JSONResponse(names)
 
-    return Starlette(
-        routes=[
-            Route("/livez", livez),
-            Route("/readyz", readyz),
-            Route("/metrics", scrape),
-            Route("/version", version),
-            *more,
-        ]
-    )
+    routes = [
+        opened("/livez", livez),
+        opened("/readyz", readyz),
+        opened("/metrics", scrape),
+        opened("/version", version),
+        *more,
+    ]
+    return secured(routes, gate or Gate())
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The routes of the operations port about dead letters: for the console, and for `curl`.
 
-Reads only, metadata only; a rehearsal runs handlers and is rolled back. Until the process has begun
-all of it is 503.
+Reads only, metadata only, business keys among it; a rehearsal runs handlers and is rolled back.
+Until the process has begun all of it is 503.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Protocol
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from schemas.orchestrator import OperatorVerb
+from services.chassis.access import Guarded, Role, guarded
 from services.chassis.api import Fault, problem
 from services.chassis.letters import LISTED_MAX, Told
 from services.chassis.parked import KEY_VERBS
@@ -35,7 +35,7 @@ class Tells(Protocol):
     async def rehearsed(self, verb: OperatorVerb) -> Told: ...
 
 
-def letter_routes(service: str, letters: Callable[[], Tells | None]) -> list[Route]:
+def letter_routes(service: str, letters: Callable[[], Tells | None]) -> list[Guarded]:
     async def listed(tells: Tells, request: Request) -> Response:
         asked = request.query_params
         wanted = {name: asked.get(name, "") for name in _FILTERS}
@@ -62,12 +62,15 @@ def letter_routes(service: str, letters: Callable[[], Tells | None]) -> list[Rou
         return JSONResponse({"service": service, **await tells.rehearsed(asked)})
 
     answers = {
-        "/deadletters": listed,
-        "/deadletters/{key}": shown,
-        "/deadletters/{key}/rehearsal": rehearsed,
-        "/verbs": verb,
+        "/deadletters": (listed, Role.VIEWER),
+        "/deadletters/{key}": (shown, Role.VIEWER),
+        "/deadletters/{key}/rehearsal": (rehearsed, Role.OPERATOR),
+        "/verbs": (verb, Role.VIEWER),
     }
-    return [Route(path, _begun(letters, answer)) for path, answer in answers.items()]
+    return [
+        guarded(path, _begun(letters, answer), needs=role)
+        for path, (answer, role) in answers.items()
+    ]
 
 
 def _begun(

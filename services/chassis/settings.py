@@ -118,8 +118,10 @@ class Settings(BaseModel):
     bind: str = Field("127.0.0.1", description="address that both HTTP ports listen on")
     ops_port: Port = Field(0, description="port of health, metrics and version; 0 means none")
     api_port: Port = Field(0, description="port of the service's own HTTP interface; 0 means none")
-    api_token_file: Path | None = Field(
-        None, description="file with the bearer token of that interface; read again on change"
+    tokens_file: Path | None = Field(
+        None,
+        description="names, roles and hashes of the tokens that the HTTP interfaces ask for, as"
+        " `baton tokens` writes them; read again on change",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe event that is logged"
@@ -208,9 +210,9 @@ class Settings(BaseModel):
                     given[name] = _secret(Path(path), twice=name in given)
                 except ValueError as error:
                     problems.append(Problem(variable, f"={path}", str(error)))
-        if given.get("api_port", "0") != "0" and "api_token_file" not in given:
+        if given.get("api_port", "0") != "0" and "tokens_file" not in given:
             problems.append(
-                Problem("BATON_API_TOKEN_FILE", "", "missing, and BATON_API_PORT asks for a token")
+                Problem("BATON_TOKENS_FILE", "", "missing, and BATON_API_PORT asks for a token")
             )
         if "failpoint" in given and "test" not in given:
             problems.append(

@@ -18,9 +18,9 @@ from starlette.routing import BaseRoute
 
 from schemas.catalogue import load_catalogue
 from schemas.topics import TOPICS, reply_topic, topics_read_by
-from services.chassis.api import secured
 from services.chassis.bus import BusError
 from services.chassis.clock import Clock
+from services.chassis.gate import gate_of, secured
 from services.chassis.gateways import Gateways
 from services.chassis.health import Check, operations_app, serving
 from services.chassis.items import Applied
@@ -106,6 +106,7 @@ class Surface:
         self, name: str, settings: Settings, clock: Clock, counting: Counting | None
     ) -> None:
         self._settings, self._clock, self._counting = settings, clock, counting
+        self._gate = gate_of(settings, clock)
         self._parts: Watched | None = None
         self._waiting = Check("kafka", ok=False, reason="waiting for Kafka and its topics")
         self.metrics = Metrics(
@@ -144,16 +145,14 @@ class Surface:
     async def operations(self) -> AsyncIterator[None]:
         """Health, readiness, metrics and version, where a port is given for them."""
         more = letter_routes(self.metrics.service, lambda: self._parts and self._parts.letters)
-        app = operations_app(self.metrics, self.checks, more=more)
+        app = operations_app(self.metrics, self.checks, more=more, gate=self._gate)
         async with serving(app, self._settings.bind, self._settings.ops_port):
             yield
 
     @asynccontextmanager
     async def api(self, routes: Sequence[BaseRoute]) -> AsyncIterator[None]:
-        """The program's own routes, behind the bearer token."""
-        token_file = self._settings.api_token_file
-        assert token_file is not None  # the settings ask for it with the port
-        app = secured(routes, token_file=token_file, observe=self.metrics.http_request)
+        """The program's own routes, behind the gate."""
+        app = secured(routes, self._gate, observe=self.metrics.http_request)
         async with serving(app, self._settings.bind, self._settings.api_port):
             yield
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.chassis.access import Role, guarded
 from services.chassis.api import ApiPort, Fault, problem
 
 ORDERS_MAX = 100
@@ -43,7 +44,10 @@ def routes(port: ApiPort) -> list[Route]:
         shown = _opened(rows[0], "captured", "refunded")
         return JSONResponse({**shown, "history": [_order(row) for row in orders], "next": more})
 
-    return [Route("/customers", totals), Route("/customers/{customer_id}", customer)]
+    return [
+        guarded("/customers", totals, needs=Role.VIEWER),
+        guarded("/customers/{customer_id}", customer, needs=Role.VIEWER),
+    ]
 
 
 def _order(row: Mapping[str, object]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The HTTP face of inventory: stock as it stands, for people and for reconciliation.
 
-Reads only; stock changes by commands and deliveries. Authentication is the chassis's.
+Reads only; stock changes by commands and deliveries. Who may is the gate's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.chassis.access import Role, guarded
 from services.chassis.api import ApiPort, Fault, problem
 
 PAGE_MAX = 1000
@@ -37,4 +38,7 @@ def routes(port: ApiPort) -> list[Route]:
         )
         return problem(HTTPStatus.NOT_FOUND, "unknown_product", fault)
 
-    return [Route("/stock", stock), Route("/stock/{sku}", stock_of)]
+    return [
+        guarded("/stock", stock, needs=Role.VIEWER),
+        guarded("/stock/{sku}", stock_of, needs=Role.VIEWER),
+    ]

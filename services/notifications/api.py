@@ -1,6 +1,6 @@
 """The HTTP face of notifications: what the customer of an order was told, and totals.
 
-Reads only, and shows neither names nor addresses. Authentication is the chassis's.
+Reads only, and shows neither names nor addresses. Who may is the gate's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.chassis.access import Role, guarded
 from services.chassis.api import ApiPort, Fault, problem
 
 
@@ -32,4 +33,7 @@ def routes(port: ApiPort) -> list[Route]:
             found.setdefault(str(row["kind"]), {})[str(row["state"])] = row["letters"]
         return JSONResponse(found)
 
-    return [Route("/letters/{order_id}", letters), Route("/letters", totals)]
+    return [
+        guarded("/letters/{order_id}", letters, needs=Role.VIEWER),
+        guarded("/letters", totals, needs=Role.VIEWER),
+    ]

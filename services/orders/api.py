@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from schemas.orders import OrderCancellationRequested, OrderPlaced
+from services.chassis.access import Role, guarded
 from services.chassis.api import ApiPort, Fault, problem
 from services.chassis.ids import new_id
 from services.chassis.store import StoreError, Value
@@ -85,9 +86,14 @@ def routes(port: ApiPort) -> list[Route]:
         return RefusedError(HTTPStatus.NOT_FOUND, Reason.UNKNOWN_ORDER, fault).response()
 
     return [
-        Route("/orders", post_order, methods=["POST"]),
-        Route("/orders/{order_id}", get_order),
-        Route("/orders/{order_id}/cancellation", post_cancellation, methods=["POST"]),
+        guarded("/orders", post_order, needs=Role.PUBLISHER, methods=["POST"]),
+        guarded("/orders/{order_id}", get_order, needs=Role.VIEWER),
+        guarded(
+            "/orders/{order_id}/cancellation",
+            post_cancellation,
+            needs=Role.PUBLISHER,
+            methods=["POST"],
+        ),
     ]
 
 

@@ -1,6 +1,6 @@
 """The HTTP face of shipping: one order's shipment and how many are in each state.
 
-Reads only; shipments move by commands. Authentication is the chassis's.
+Reads only; shipments move by commands. Who may is the gate's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from services.chassis.access import Role, guarded
 from services.chassis.api import ApiPort, Fault, problem
 
 
@@ -27,4 +28,7 @@ def routes(port: ApiPort) -> list[Route]:
         rows = await port.read("shipment_totals")
         return JSONResponse({str(row["status"]): row["shipments"] for row in rows})
 
-    return [Route("/shipments/{order_id}", shipment), Route("/shipments", totals)]
+    return [
+        guarded("/shipments/{order_id}", shipment, needs=Role.VIEWER),
+        guarded("/shipments", totals, needs=Role.VIEWER),
+    ]

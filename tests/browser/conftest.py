@@ -1,7 +1,7 @@
 """A real browser, Debian's Chromium, before the console's pages over a played orchestra.
 
 `served` is the website of tests/unit/operate behind a real server; `page` a fresh tab of a fresh
-window. Whatever a page throws or logs as an error fails its test.
+window, logged in. Whatever a page throws or logs as an error fails its test.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
+async def page(browser: Browser, served: Served) -> AsyncIterator[Page]:
     window = await browser.new_context(reduced_motion="reduce")
+    await window.request.get(served.login(), max_redirects=0)
     opened = await window.new_page()
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))

@@ -13,23 +13,16 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from orchestrator.operate.filters import BadFilter
 from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.rendering import STATIC, Rendering
 from orchestrator.operate.pages.view import NoPage, Question, View
+from orchestrator.operate.sessions import csrf_field, local_path
 from orchestrator.operate.surfaces import NotAnswered, NotKnown
+from services.chassis.access import Guarded, Role, known_to, may, opened, page
 from services.chassis.store import Unavailable
 
-SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _log = logging.getLogger(__name__)
@@ -41,17 +34,22 @@ class Site:
         self._views = {view.name: view for view in views}
         self._rendering, self._live = rendering, live
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Guarded]:
         pages = [
-            Route(view.path, self.answering(self._page(view)), methods=["GET"])
+            page(view.path, self.answering(self._page(view)), needs=Role.VIEWER)
             for view in self._views.values()
         ]
         return [
             *pages,
-            Route("/settings", _settings, methods=["GET"]),
-            Route("/live", self.answering(self._stream), methods=["GET"]),
-            Route("/static/{name}", _static, methods=["GET"]),
+            page("/live", self.answering(self._stream), needs=Role.VIEWER),
+            opened("/settings", _settings),
+            opened("/static/{name}", _static),
         ]
+
+    def login(self, request: Request, problem: str, next_: str, status: HTTPStatus) -> Response:
+        """The page that asks for a token."""
+        names = {"title": "Log in", "problem": problem, "next": next_}
+        return self.html(request, "login", names, status)
 
     def answering(self, answer: Answer) -> Answer:
         """What `answer` raises becomes a page."""
@@ -89,17 +87,17 @@ class Site:
     ) -> HTMLResponse:
         """A page that is no view: a form's preview, a result, a fault."""
         shown = {**self._around(request), "live": "", **names}
-        return HTMLResponse(self._rendering.page(template, shown), status, SECURITY)
+        return HTMLResponse(self._rendering.page(template, shown), status)
 
     def _page(self, view: View) -> Answer:
-        async def page(request: Request) -> Response:
+        async def shown(request: Request) -> Response:
             asked = question_of(request)
             names = await view.context(asked)
             live = f"/live?{urlencode([('view', view.name), *asked.given])}"
             given = {"title": view.title, **names, "live": live if view.regions else ""}
             return self.html(request, view.name, given)
 
-        return page
+        return shown
 
     async def _stream(self, request: Request) -> Response:
         """`once` answers a single time: for whoever may not hold a connection open."""
@@ -109,14 +107,14 @@ class Site:
         asked, around = question_of(request), self._around(request)
         if "once" in request.query_params:
             regions = await self._live.look(view, asked, around)
-            return HTMLResponse("".join(regions.values()), headers=SECURITY)
+            return HTMLResponse("".join(regions.values()))
         if self._live.full:
             raise NoPage(
                 "Too many watch",
                 "As many tabs as may be are kept live; this one is renewed now and then.",
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
             )
-        headers = {**SECURITY, "X-Accel-Buffering": "no"}
+        headers = {"X-Accel-Buffering": "no"}
         stream = self._live.stream(view, asked, around)
         return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
 
@@ -130,20 +128,22 @@ class Site:
             "path": request.url.path,
             "query": request.query_params.multi_items(),
             "theme": request.cookies.get("theme", ""),
+            "principal": known_to(request),
+            "csrf": csrf_field(request),
         }
 
 
 def question_of(request: Request) -> Question:
     path = [(name, str(value)) for name, value in request.path_params.items()]
     query = request.query_params.multi_items()
-    return Question(tuple(path + [each for each in query if each[0] not in {"view", "once"}]))
+    given = tuple(path + [each for each in query if each[0] not in {"view", "once"}])
+    return Question(given, personal=may(request, Role.ADMIN))
 
 
 async def _settings(request: Request) -> Response:
     """Keeps how pages look, and goes back to a page of ours."""
     back = request.query_params.get("next", "/")
-    inside = back.startswith("/") and not back.startswith(("//", "/\\"))
-    answer = RedirectResponse(back if inside else "/", HTTPStatus.SEE_OTHER, SECURITY)
+    answer = RedirectResponse(local_path(back), HTTPStatus.SEE_OTHER)
     theme = request.query_params.get("theme", "")
     if theme in {"light", "dark"}:
         answer.set_cookie("theme", theme, max_age=31_536_000, httponly=True, samesite="strict")
@@ -155,5 +155,5 @@ async def _static(request: Request) -> Response:
     kind = next((kind for end, kind in _KINDS.items() if name.endswith(end)), None)
     file = STATIC / name
     if kind is None or not file.is_file():
-        return Response(status_code=HTTPStatus.NOT_FOUND, headers=SECURITY)
-    return Response(file.read_bytes(), media_type=kind, headers={**SECURITY, **_FOR_EVER})
+        return Response(status_code=HTTPStatus.NOT_FOUND)
+    return Response(file.read_bytes(), media_type=kind, headers=_FOR_EVER)

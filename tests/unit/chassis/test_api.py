@@ -11,20 +11,15 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from services.chassis.api import BODY_BYTES_MAX, Fault, problem, secured
+from services.chassis.access import Role, guarded
+from services.chassis.api import BODY_BYTES_MAX, Fault, problem
+from services.chassis.gate import secured
+from tests.gates import gate_for
 
 TOKEN = "right-token"
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}
 CANARY = "Ada Lovelace"
-
-
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    file = tmp_path / "token"
-    file.write_text(f"{TOKEN}\n", encoding="utf-8")
-    return file
 
 
 @pytest.fixture
@@ -33,7 +28,7 @@ def observed() -> list[tuple[str, str, int]]:
 
 
 @pytest.fixture
-def app(token_file: Path, observed: list[tuple[str, str, int]]) -> Starlette:
+def app(tmp_path: Path, observed: list[tuple[str, str, int]]) -> Starlette:
     async def length(request: Request) -> Response:
         return JSONResponse({"bytes": len(await request.body())})
 
@@ -44,8 +39,11 @@ def app(token_file: Path, observed: list[tuple[str, str, int]]) -> Starlette:
         assert seconds > 0
         observed.append((route, method, code))
 
-    routes = [Route("/things/{id}", length, methods=["POST"]), Route("/broken", broken)]
-    return secured(routes, token_file=token_file, observe=observe)
+    routes = [
+        guarded("/things/{id}", length, needs=Role.PUBLISHER, methods=["POST"]),
+        guarded("/broken", broken, needs=Role.VIEWER),
+    ]
+    return secured(routes, gate_for(tmp_path, {TOKEN: Role.OPERATOR}), observe=observe)
 
 
 @pytest.fixture
@@ -91,35 +89,6 @@ async def test_with_the_token_the_route_answers(client: httpx.AsyncClient) -> No
         headers = {"Authorization": f"{scheme} {TOKEN}"}
         answer = await client.post("/things/1", headers=headers, content=b"four")
         assert (answer.status_code, answer.json()) == (200, {"bytes": 4})
-
-
-def rotate(file: Path, text: str | None) -> None:
-    """As an operator's tool does it: whole or not at all."""
-    if text is None:
-        file.unlink()
-        return
-    draft = file.with_name("draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)
-
-
-async def test_a_changed_token_counts_at_once(client: httpx.AsyncClient, token_file: Path) -> None:
-    """Rotation needs no restart; without a file, or with an empty one, nobody is admitted."""
-    fresh = {"Authorization": "Bearer fresh"}
-
-    async def statuses() -> list[int]:
-        return [
-            (await client.post("/things/1", headers=headers)).status_code
-            for headers in (RIGHT, fresh, {"Authorization": "Bearer "})
-        ]
-
-    assert await statuses() == [200, 401, 401]
-    rotate(token_file, "fresh")
-    assert await statuses() == [401, 200, 401]
-    rotate(token_file, "\n")
-    assert await statuses() == [401, 401, 401]
-    rotate(token_file, None)
-    assert await statuses() == [401, 401, 401]
 
 
 @pytest.mark.parametrize("size", [BODY_BYTES_MAX, BODY_BYTES_MAX + 1])

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
 from company import COMMANDS, NOW_US, Member, billing, command
-from starlette.applications import Starlette
 from telling import tell, verbs
 from test_redrive import mended, parked
 
+from services.chassis.access import Role
+from services.chassis.gate import secured
 from services.chassis.letters import Letters
 from services.chassis.letters_http import letter_routes
 from services.chassis.store import Unavailable
+from tests.gates import gate_for
 
+TOKEN = "open-sesame"
 RAISED = "Broken in the handler of baton.billing.AuthorisePayment"
 TYPE = "baton.billing.AuthorisePayment"
 
@@ -24,10 +29,12 @@ async def ask(member: Member[object] | None, path: str) -> httpx.Response:
     letters = None
     if member is not None:
         letters = Letters(member.store, member.application, member.setting, member.clock)
-    app = Starlette(routes=list(letter_routes("billing", lambda: letters)))
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://billing") as client:
-        return await client.get(path)
+    with TemporaryDirectory() as folder:
+        gate = gate_for(Path(folder), {TOKEN: Role.OPERATOR})
+        app = secured(letter_routes("billing", lambda: letters), gate)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://billing") as client:
+            return await client.get(path, headers={"Authorization": f"Bearer {TOKEN}"})
 
 
 def dump(member: Member[object]) -> list[str]:

@@ -40,7 +40,7 @@ def test_values_are_read_as_what_they_mean() -> None:
         "BATON_DATABASE": "/data/b.db",
         "BATON_OPS_PORT": "9100",
         "BATON_API_PORT": "9000",
-        "BATON_API_TOKEN_FILE": "/run/token",
+        "BATON_TOKENS_FILE": "/run/token",
         "BATON_CONFLUENT_SCHEMA_IDS": '{"7": "baton.orders.OrderPlaced"}',
         "BATON_TIMER_TICK_S": "0.5",
         "BATON_LOG_FORMAT": "text",
@@ -53,7 +53,7 @@ def test_values_are_read_as_what_they_mean() -> None:
         "database": Path("/data/b.db"),
         "ops_port": 9100,
         "api_port": 9000,
-        "api_token_file": Path("/run/token"),
+        "tokens_file": Path("/run/token"),
         "confluent_schema_ids": {7: "baton.orders.OrderPlaced"},
         "timer_tick_s": 0.5,
         "log_format": "text",
@@ -76,7 +76,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         }
     ) == [
         "BATON_LOGLEVEL: no such setting; did you mean BATON_LOG_LEVEL?",
-        "BATON_API_TOKEN_FILE: missing, and BATON_API_PORT asks for a token",
+        "BATON_TOKENS_FILE: missing, and BATON_API_PORT asks for a token",
         "KAFKA_BOOTSTRAP_SERVERS: missing: the addresses of Kafka",
         "BATON_OPS_PORT=99999: allowed is a whole number from 0 to 65535",
         "BATON_LOG_LEVEL=loud: allowed is debug or info or warning or error",

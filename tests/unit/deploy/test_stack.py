@@ -51,7 +51,7 @@ def test_a_service_gets_its_own_database_ports_and_the_token(home: Home) -> None
         "BATON_DATABASE": str(home.root / "data" / "billing.db"),
         "BATON_OPS_PORT": str(ports["billing_ops"]),
         "BATON_API_PORT": str(ports["billing_api"]),
-        "BATON_API_TOKEN_FILE": str(home.root / "token"),
+        "BATON_TOKENS_FILE": str(home.root / "tokens.json"),
         "BATON_PAYMENT_URL": f"http://127.0.0.1:{ports['payment']}",
         "BATON_CARRIER_URL": f"http://127.0.0.1:{ports['carrier']}",
         "BATON_SMTP_HOST": "127.0.0.1",

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import httpx
+from stage import TOKEN
 from starlette.applications import Starlette
 
 from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.deadletters import DeadLetters
 from orchestrator.operate.surfaces import Surfaces
 from orchestrator.operate.telling import Telling
+from services.chassis.access import LOCAL, Role
 from services.chassis.bus import BusError
 from services.chassis.clock import SystemClock
 from services.chassis.envelope import Maker
+from services.chassis.gate import secured
 from services.chassis.letters import Letters
 from services.chassis.letters_http import letter_routes
 from services.chassis.messages import Outgoing
+from tests.gates import gate_for
 from tests.unit.chassis.company import CATALOGUE, CODEC, DirectStore, Member, billing
 
 
@@ -36,7 +41,10 @@ class _ByHost(httpx.AsyncBaseTransport):
 class Letterbox:
     """`broken`: what publishing raises. `asleep`: services that do not take what they are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._token_file = folder / "surfaces-token"
+        self._token_file.write_text(TOKEN)
+        self._gate = gate_for(folder, {TOKEN: Role.OPERATOR}, name=LOCAL)
         self.members = {"billing": billing(), "crm": billing()}
         self.members["crm"].name = "crm"
         for member in self.members.values():
@@ -74,7 +82,7 @@ class Letterbox:
     def letters(self) -> DeadLetters:
         apps = {name: self._app(name) for name in self.members}
         addresses = {name: f"http://{name}" for name in apps}
-        surfaces = Surfaces(addresses, _ByHost(apps, self.silent))
+        surfaces = Surfaces(addresses, self._token_file, _ByHost(apps, self.silent))
         telling = Telling(self, Maker("console", CODEC, CATALOGUE), SystemClock())
         audit = Audit(self.kept, SystemClock())  # type: ignore[arg-type]
         return DeadLetters(surfaces, telling, audit)
@@ -82,4 +90,4 @@ class Letterbox:
     def _app(self, name: str) -> Starlette:
         member = self.members[name]
         letters = Letters(member.store, member.application, member.setting, member.clock)
-        return Starlette(routes=list(letter_routes(name, lambda: letters)))
+        return secured(letter_routes(name, lambda: letters), self._gate)

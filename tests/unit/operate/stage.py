@@ -28,8 +28,10 @@ from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
 from orchestrator.sagas import SAGAS
-from services.chassis.api import secured
+from services.chassis.access import LOCAL, Role
+from services.chassis.gate import secured
 from services.chassis.health import serving
+from tests.gates import gate_for
 
 T = TypeVar("T")
 TOKEN = "open-sesame"
@@ -44,8 +46,7 @@ class Stage:
         self._opened = AsyncExitStack()
         self._asked = asyncio.Event()
         self._folder = folder
-        self._token_file = folder / "given-token"
-        self._token_file.write_text(TOKEN)
+        self._gate = gate_for(folder, {TOKEN: Role.OPERATOR}, name=LOCAL)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -81,7 +82,7 @@ class Stage:
     def serve(self, given: Sequence[BaseRoute]) -> str:
         """The URL at which these routes ask for TOKEN."""
         port = free_port()
-        app = secured(given, token_file=self._token_file, observe=self._answered)
+        app = secured(given, self._gate, observe=self._answered)
         self.run(self._opened.enter_async_context(serving(app, "127.0.0.1", port)))
         return f"http://127.0.0.1:{port}"
 

@@ -26,10 +26,12 @@ from orchestrator.operate.saga_verb_api import SagaVerbs
 from orchestrator.operate.sagas import Views
 from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
-from services.chassis.api import secured
+from services.chassis.access import LOCAL, Role
 from services.chassis.bus import BusError
 from services.chassis.envelope import Maker
+from services.chassis.gate import secured
 from services.chassis.messages import Outgoing
+from tests.gates import gate_for
 from tests.unit.chassis.company import DirectStore
 
 
@@ -108,10 +110,9 @@ async def opened(folder: Path) -> AsyncIterator[Console]:
         kept = DirectStore(migrations={"console": MIGRATIONS})
         audit = Audit(kept, clock)  # type: ignore[arg-type]
         telling = SagaTelling(reading, database, published, CATALOGUE, audit)
-        token = folder / "given-token"
-        token.write_text(TOKEN)
+        gate = gate_for(folder, {TOKEN: Role.OPERATOR}, name=LOCAL)
         told = [*SagaVerbs(telling).routes(), *AuditQuestions(audit).routes()]
-        app = secured([*routes(reading, draw), *told], token_file=token)
+        app = secured([*routes(reading, draw), *told], gate)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://console",

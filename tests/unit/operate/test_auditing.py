@@ -32,7 +32,7 @@ async def test_each_act_is_written_before_it_is_told_and_when_it_is_done(console
     assert (await console.read("/api/audit"))["acts"] == [
         {
             "seq": seq,
-            "actor": "ann",
+            "actor": "local/ann",
             "via": "api",
             "action": "note",
             "target": SAGA,
@@ -79,7 +79,7 @@ async def test_lines_are_found_by_page_person_and_saga(console: Console) -> None
 
     first = await console.read("/api/audit?limit=3")
     rest = await console.read(f"/api/audit?limit=3&before={first['next']}")
-    bobs = await console.read("/api/audit?actor=bob")
+    bobs = await console.read("/api/audit?actor=local/bob")
     of_saga = await console.read(f"/api/audit?target={SAGA}")
 
     assert [each["seq"] for each in first["acts"]] == [4, 3, 2]

@@ -18,7 +18,9 @@ from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
 from orchestrator.sagas import SAGAS
 from schemas.inventory import StockReleased
-from services.chassis.api import secured
+from services.chassis.access import Role
+from services.chassis.gate import secured
+from tests.gates import gate_for
 
 START = "2025-11-24T16:00:00.000000Z"
 
@@ -40,11 +42,10 @@ class Console:
 
 
 def http_of(database: Database, playing: Orchestra, folder: Path) -> httpx.AsyncClient:
-    token = folder / "given-token"
-    token.write_text(TOKEN)
+    gate = gate_for(folder, {TOKEN: Role.OPERATOR})
     reading = Reading(database, Views(SAGAS), Hands(playing))
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(secured(routes(reading, draw), token_file=token)),
+        transport=httpx.ASGITransport(secured(routes(reading, draw), gate)),
         base_url="http://console",
         headers={"Authorization": f"Bearer {TOKEN}"},
     )

@@ -16,6 +16,9 @@ import httpx
 from orchestra import orchestra
 from stage import TOKEN, free_port
 
+from services.chassis.access import Role
+from tests.gates import tokens_in
+
 CONSOLE = (sys.executable, "-m", "orchestrator.operate")
 
 
@@ -31,13 +34,12 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 @contextmanager
 def running(home: Path, ops: int, api: int) -> Iterator[subprocess.Popen[str]]:
-    token = home / "token"
-    token.write_text(TOKEN)
+    tokens = tokens_in(home, {TOKEN: Role.OPERATOR})
     settings = environment(
         home,
         BATON_OPS_PORT=str(ops),
         BATON_API_PORT=str(api),
-        BATON_API_TOKEN_FILE=str(token),
+        BATON_TOKENS_FILE=str(tokens),
     )
     with subprocess.Popen(CONSOLE, env=settings, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -93,7 +95,7 @@ def test_settings_that_are_wrong_are_all_named_and_end_it_with_2(tmp_path: Path)
     done = subprocess.run(CONSOLE, env=wrong, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "BATON_API_TOKEN_FILE: missing" in done.stderr
+    assert "BATON_TOKENS_FILE: missing" in done.stderr
     assert "did you mean BATON_ORCHESTRATOR_DATABASE?" in done.stderr
 
 

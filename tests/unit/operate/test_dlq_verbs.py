@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -50,11 +51,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(stage: Stage, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(stage: Stage, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
     monkeypatch.setattr(telling, "WAIT_S", 0.0)
 
     async def make() -> Letterbox:
-        return Letterbox()
+        return Letterbox(tmp_path)
 
     box = stage.run(make())
     url = stage.serve(box.letters().routes())
@@ -79,7 +80,7 @@ def test_what_keys_are_told_is_audited(desk: Desk) -> None:
         sql = "SELECT actor, action, target, reason, result FROM audit ORDER BY seq"
         return desk.box.kept.rows(sql)
 
-    me = getpass.getuser()
+    me = f"local/{getpass.getuser()}"
     assert desk.stage.run(kept()) == [
         (me, "park", "crm c", "look", "asked"),
         (me, "park", "crm c", "look", "applied"),
@@ -151,7 +152,7 @@ def test_a_key_is_shown_with_its_records_and_verbs(parked: Desk) -> None:
         ["2", "open", "follower", "follower", TYPE],
     ]
     failed = f"failed_again: handler_raised: {RAISED}, 0 applied"
-    assert rows[2] == f"  {AT}  ☞ redrive by {getpass.getuser()} (try it) → {failed}"
+    assert rows[2] == f"  {AT}  ☞ redrive by local/{getpass.getuser()} (try it) → {failed}"
     assert parked.type("show", "c", "--time", "iso").out.startswith("c  crm  ✖ parked since 20")
 
 
@@ -292,7 +293,7 @@ def test_a_verb_is_done_once_under_one_key_and_expires(parked: Desk) -> None:
     first, second = post(parked), post(parked)
     assert first.status_code == second.status_code == 200
     assert first.json() == second.json()
-    assert (first.json()["id"], first.json()["actor"]) == ("console/k-1", "ann")
+    assert (first.json()["id"], first.json()["actor"]) == ("console/k-1", "local/ann")
     headers = {name: value.decode() for name, value in parked.box.sent[-1].headers}
     age_us = time_us(headers["ce_expirytime"], 0) - time_us(headers["ce_time"], 0)
     assert age_us == telling.EXPIRES_US

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from website import Website, website
 
-from orchestrator.operate.pages.site import SECURITY
 from orchestrator.operate.pages.view import Question
+from services.chassis.gate import HEADERS
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -47,7 +47,7 @@ async def test_a_page_is_whole_and_guarded(site: Website) -> None:
     """One heading, landmarks, a skip link, and headers that let nothing run but our files."""
     answer = await site.http.get("/stuck")
 
-    assert {name: answer.headers[name] for name in SECURITY} == SECURITY
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     tags = Text(answer.text).tags
     assert [tags.count(each) for each in ("h1", "main", "header", "nav")] == [1, 1, 1, 1]
     assert '<a class="skip" href="#main">' in answer.text

@@ -7,24 +7,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 from orchestra import Orchestra, orchestra
-from stage import Hands
+from stage import TOKEN, Hands
 from starlette.applications import Starlette
 
 from orchestrator.operate.database import Database
+from orchestrator.operate.login import login_routes
 from orchestrator.operate.pages.composing import Sources, composed, views
 from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
 from orchestrator.operate.scraping import Scraping
+from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.surfaces import Surfaces
 from orchestrator.sagas import SAGAS
+from services.chassis.access import LOCAL, Principal, Role
+from services.chassis.gate import secured
+from tests.gates import gate_for
 
+OPERATOR = Principal(LOCAL, Role.OPERATOR)
 NOBODY: Mapping[str, Callable[[httpx.Request], httpx.Response]] = {}
 
 
@@ -35,6 +41,7 @@ class Website:
     live: Live
     http: httpx.AsyncClient
     scraping: Scraping
+    sessions: Sessions
     views: dict[str, View] = field(default_factory=dict)
     streams: list[tuple[str, int]] = field(default_factory=list)
 
@@ -51,6 +58,10 @@ class Served:
     site: Website
     url: str
 
+    def login(self) -> str:
+        """The address that logs an operator in once."""
+        return f"{self.url}/login?code={self.site.sessions.code(OPERATOR)}"
+
 
 @asynccontextmanager
 async def website(
@@ -63,7 +74,8 @@ async def website(
         orchestra(path) as playing,
         Database(path) as database,
         Surfaces(
-            addresses, httpx.MockTransport(lambda asked: processes[asked.url.host](asked))
+            addresses,
+            transport=httpx.MockTransport(lambda asked: processes[asked.url.host](asked)),
         ) as surfaces,
     ):
         streams: list[tuple[str, int]] = []
@@ -82,8 +94,14 @@ async def website(
             counting,
         )
         site, live = composed(sources)
-        app = Starlette(routes=site.routes())
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://console") as http:
+        gate = gate_for(folder, {TOKEN: Role.OPERATOR}, name=LOCAL, clock=hands)
+        sessions = Sessions(gate.tokens, hands)
+        gate = replace(gate, browsers=sessions)
+        app = secured([*site.routes(), *login_routes(sessions, gate, site.login)], gate)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://console",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        ) as http:
             named = {view.name: view for view in views(sources)}
-            yield Website(playing, app, live, http, sources.scraping, named, streams)
+            yield Website(playing, app, live, http, sources.scraping, sessions, named, streams)

@@ -16,10 +16,13 @@ from pathlib import Path
 import httpx
 from starlette.routing import Route
 
-from services.chassis.api import ApiPort, secured
+from services.chassis.access import Role
+from services.chassis.api import ApiPort
+from services.chassis.gate import secured
 from services.chassis.handlers import Answer, Change, Handler, Response
 from services.chassis.store import statements
 from services.chassis.tables import Table
+from tests.gates import gate_for
 
 Told = tuple[object, str]
 """A message and its id."""
@@ -121,10 +124,9 @@ def client(
     routes: Callable[[ApiPort], Sequence[Route]], port: Port, folder: Path
 ) -> httpx.AsyncClient:
     """A client with the token of the routes as the chassis serves them."""
-    token = folder / "token"
-    token.write_text("open-sesame")
+    gate = gate_for(folder, {"open-sesame": Role.OPERATOR})
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(secured(routes(port), token_file=token)),
+        transport=httpx.ASGITransport(secured(routes(port), gate)),
         base_url="http://service",
         headers={"Authorization": "Bearer open-sesame"},
     )
