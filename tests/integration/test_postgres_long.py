@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,7 @@ ORDERS: Final = 200
 AS_PLACED: Final = {"fulfilled": 140, "cancelled": 60}
 WITHIN_S: Final = 900.0
 BAD: Final = [case.sent for case in CASES if case.name in {"json", "registry"}]
+ONE: Final = "orchestrator"
 RESTARTS_AFTER_S: Final = (5.0, 17.0, 8.0, 40.0, 5.0)
 
 
@@ -61,8 +63,17 @@ async def thrice(
         yield running
 
 
-async def check_all(company: Shared, server: PostgresServer, orders: Sequence[OrderPlaced]) -> None:
-    """Every order ended as placed, the books agree, and the checker finds nothing."""
+async def check_all(
+    company: Shared,
+    server: PostgresServer,
+    orders: Sequence[OrderPlaced],
+    *,
+    uncounted: bool = False,
+) -> None:
+    """Every order ended as placed, the books agree, and the checker finds nothing.
+
+    `uncounted`: what a commit did whose answer was lost is in the database and in no counter.
+    """
     expected = {how: n * len(orders) // ORDERS for how, n in AS_PLACED.items()}
     await until(
         lambda: done(company, list(orders)) == len(orders), "all have ended", within_s=WITHIN_S
@@ -70,8 +81,13 @@ async def check_all(company: Shared, server: PostgresServer, orders: Sequence[Or
     assert await check_books(company, orders) == expected
     check_journal(company)
     code, verdicts = await verify(company.home.root, "--wait", "120", BATON_POSTGRES=base(server))
-    assert statuses(verdicts) == dict.fromkeys(ALL, "ok")
-    assert code == 0
+    told = statuses(verdicts)
+    if uncounted:
+        assert told.pop("I-16") == "ok" or code == 1
+        assert told == dict.fromkeys(ALL[:-1], "ok")
+    else:
+        assert told == dict.fromkeys(ALL, "ok")
+        assert code == 0
 
 
 def base(server: PostgresServer) -> str:
@@ -105,8 +121,12 @@ async def test_the_console_shows_what_the_server_holds(thrice: Shared) -> None:
     assert (shown["key"], shown["state"]) == ("shown-0", "completed")
     listed = json.loads(await typed("sagas", "list", "key=shown-0"))
     assert [each["saga_id"] for each in listed] == ["fulfilment:shown-0"]
-    assert json.loads(await typed("sagas", "stuck")) == []
+    (parked,) = json.loads(await typed("sagas", "stuck"))
+    assert (parked["reason"], parked["state"]) == ("contract", "not_open")
+    assert json.loads(await typed("sagas", "count", "key=shown-0"))["count"] == 1
+    tail = json.loads(await typed("sagas", "tail", "-n", "1000", "key=shown-0"))
     history = json.loads(await typed("sagas", "history", order.order_id))
+    assert [each["seq"] for each in tail] == [each["seq"] for each in history]
     assert history[-1]["to_state"] == "completed"
 
 
@@ -172,6 +192,57 @@ async def test_what_is_written_into_a_ledger_behind_its_back_is_found(
     assert code_of_export == 1
 
 
+async def test_a_reader_outside_its_log_is_let_read_on(
+    thrice: Shared, server: PostgresServer
+) -> None:
+    """Its process is stopped for a moment; the row says by whom and why."""
+    url, topic = server.url_of("notifications"), "customers.customer.events.v1"
+    server.sql(f"UPDATE offsets SET next = 99 WHERE topic = '{topic}' AND partition = 0", url)
+    words = ("offsets", "accept", "--topic", topic, "--reason", "a test")
+    code, out, said = await baton(
+        thrice.home.root, "-o", "json", *words, BATON_POSTGRES=base(server)
+    )
+
+    moved = {"service": "notifications", "topic": topic, "partition": 0, "stood_at": 99}
+    assert (code, json.loads(out or "[]")) == (0, [{**moved, "reads_on_at": 0}]), said
+    await thrice.ready("notifications")
+    assert server.sql("SELECT what, detail, reason FROM repairs", url) == [
+        ("accept", f"{topic}[0]: 99 to 0", "a test")
+    ]
+
+
+async def test_a_copy_that_the_servers_tools_put_back_catches_up(
+    thrice: Shared, server: PostgresServer, tmp_path: Path
+) -> None:
+    """The orchestrator's, under load: told what it forgot, and every order has its one outcome."""
+    early, late = many_orders("early", 60), many_orders("late", 40)
+    orders, copy, url = [*early, *late], tmp_path / "orchestrator.dump", server.url_of(ONE)
+    await thrice.publish(*placed(*early))
+    await until(lambda: phases(thrice).get(early[0].order_id), "some have begun")
+    tool(server, "pg_dump", "--format=custom", f"--file={copy}", url)
+    await thrice.publish(*placed(*late))
+    await until(lambda: done(thrice, late) > 10, "some that came later have ended, too")
+    three = [name for name in THRICE if name.partition("-")[0] == ONE]
+    await asyncio.gather(*(thrice.keeper(name).stop() for name in three))
+    tool(server, "pg_restore", "--clean", "--if-exists", f"--dbname={url}", str(copy))
+    words = ("restore", "--service", ONE, "--reason", "a test")
+    code, out, said = await baton(
+        thrice.home.root, "-o", "json", *words, BATON_POSTGRES=base(server)
+    )
+    assert code == 0, said
+    (row,) = json.loads(out)
+    assert row["spoken"] > 0
+    for name in three:
+        thrice.keeper(name).begin()
+    await thrice.ready(*three)
+
+    assert await check_books(thrice, orders) == {"fulfilled": 70, "cancelled": 30}
+
+
+def tool(server: PostgresServer, program: str, *words: str) -> None:
+    subprocess.run([server.programs / program, *words], check=True, timeout=120)
+
+
 @pytest.mark.parametrize("lost", ["COMMIT", "its answer"])
 async def test_a_wire_cut_at_commits_for_long_applies_nothing_twice(
     lost: str, tmp_path: Path
@@ -184,5 +255,5 @@ async def test_a_wire_cut_at_commits_for_long_applies_nothing_twice(
             company_on(wire.url, tmp_path / "home", (*TWICE, "orchestrator-3")) as company,
         ):
             await company.publish(*BAD, *placed(*orders))
-            await check_all(company, server, orders)
+            await check_all(company, server, orders, uncounted=lost == "its answer")
         assert wire.cuts >= 50
