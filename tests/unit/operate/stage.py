@@ -19,16 +19,21 @@ from typing import Self, TypeVar
 
 import pytest
 from orchestra import Orchestra, orchestra
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 
 from orchestrator.operate.api import routes
 from orchestrator.operate.cli import main
 from orchestrator.operate.database import Database
+from orchestrator.operate.login import login_routes
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
+from orchestrator.operate.sessions import Sessions
 from orchestrator.sagas import SAGAS
 from services.chassis.access import LOCAL, Role
+from services.chassis.clock import SystemClock
 from services.chassis.gate import secured
 from services.chassis.health import serving
 from tests.gates import gate_for
@@ -85,6 +90,15 @@ class Stage:
         app = secured(given, self._gate, observe=self._answered)
         self.run(self._opened.enter_async_context(serving(app, "127.0.0.1", port)))
         return f"http://127.0.0.1:{port}"
+
+    def logins(self) -> str:
+        """The URL of a console that only lets people in."""
+        sessions = Sessions(self._gate.tokens, SystemClock())
+
+        def form(request: Request, problem: str, next_: str, status: int) -> Response:
+            return PlainTextResponse(f"{request.url.path} {problem} {next_}", status)
+
+        return self.serve(login_routes(sessions, self._gate, form))
 
     def console(self) -> tuple[Orchestra, str]:
         """An orchestrator that nothing has happened to yet, and the console that reads it."""
