@@ -169,7 +169,7 @@ def _of_console() -> list[object]:
     given = {"surfaces": surfaces({}), "gate": Gate()}
     fields = cast("tuple[str, ...]", vars(parts)["_fields"])
     idle = parts(*(given.get(name) for name in fields))
-    made, _ = cast("Callable[[object], tuple[list[object], object]]", routes)(idle)
+    made, *_ = cast("Callable[[object], tuple[list[object], object, object]]", routes)(idle)
     return made
 
 

@@ -75,14 +75,21 @@ class Audit:
         """Before it is told. Raises NotKept: then it must not be told."""
         await self._add(act, ASKED, "nothing was told")
 
-    async def done(self, act: Act, result: str) -> None:
-        """`applied` or `ok`, `not_taken` yet, or why not. Raises NotKept."""
+    async def done(self, act: Act, result: str, *, counted: bool = True) -> None:
+        """`applied` or `ok`, `not_taken` yet, or why not. Raises NotKept.
+
+        What is done to many is counted for each of them, by who does it.
+        """
         await self._add(act, result, "it was told, but what became of it is not kept")
+        if counted:
+            self.count(act.action, act.via, result)
+
+    def count(self, action: str, via: Via, result: str) -> None:
         if self._counts is not None:
-            self._counts.acted(act.action, act.via, counted_as(result))
+            self._counts.acted(action, via, counted_as(result))
 
     @asynccontextmanager
-    async def acting(self, act: Act) -> AsyncIterator[Acted]:
+    async def acting(self, act: Act, *, counted: bool = True) -> AsyncIterator[Acted]:
         """Asked before the block, done after it, with the result that the block says."""
         await self.asked(act)
         became = Acted()
@@ -92,7 +99,7 @@ class Audit:
             became.result = NO_KAFKA
             raise
         finally:
-            await self.done(act, became.result)
+            await self.done(act, became.result, counted=counted)
 
     async def page(
         self, before: int, limit: int, *, actor: str = "", target: str = ""

@@ -24,6 +24,9 @@ from starlette.types import ASGIApp
 from orchestrator.operate.api import routes
 from orchestrator.operate.audit_api import AuditQuestions
 from orchestrator.operate.auditing import MIGRATIONS, Audit
+from orchestrator.operate.bulk import Operations
+from orchestrator.operate.bulk_api import BulkVerbs
+from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
 from orchestrator.operate.login import login_routes
@@ -68,26 +71,37 @@ class Parts(NamedTuple):
     surfaces: Surfaces
     telling: Telling
     audit: Audit
+    store: Store
     counted: Counted
     sessions: Sessions
     gate: Gate
 
 
-def console_routes(parts: Parts) -> tuple[list[BaseRoute], Live]:
-    """All that the console serves, each with its policy: a test walks them; and what to stop."""
+class Served(NamedTuple):
+    """Its routes, each with its policy, which a test walks; and what has to run and to stop."""
+
+    routes: list[BaseRoute]
+    live: Live
+    runner: BulkRunner
+
+
+def console_routes(parts: Parts) -> Served:
     reading, telling, clock = parts.reading, parts.telling, parts.gate.clock
     sagas = SagaTelling(reading, parts.database, telling, load_catalogue(), parts.audit)
+    bulk = (parts.store, reading, sagas, parts.audit, clock)
+    operations, runner = Operations(*bulk), BulkRunner(*bulk)
     scraping = Scraping(parts.surfaces, clock)
     site, live = composed(Sources(reading, scraping, clock, parts.counted))
     given: list[BaseRoute] = [
         *routes(reading, draw),
         *DeadLetters(parts.surfaces, telling, parts.audit).routes(),
         *SagaVerbs(sagas).routes(),
+        *BulkVerbs(operations, runner.held).routes(),
         *AuditQuestions(parts.audit).routes(),
         *login_routes(parts.sessions, parts.gate, site.login),
         *site.routes(),
     ]
-    return given, live
+    return Served(given, live, runner)
 
 
 class Console:
@@ -110,10 +124,10 @@ class Console:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(Database(settings.orchestrator_database))
             reading = Reading(database, Views(SAGAS), SystemClock())
-            operations = operations_app(self.metrics, lambda: [self._database])
+            health = operations_app(self.metrics, lambda: [self._database])
             watching = asyncio.create_task(self._watch(reading))
             stack.callback(watching.cancel)
-            await stack.enter_async_context(serving(operations, settings.bind, settings.ops_port))
+            await stack.enter_async_context(serving(health, settings.bind, settings.ops_port))
             if settings.tokens_file is not None:
                 app, live = await self._app(stack, reading, database)
                 await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
@@ -148,10 +162,14 @@ class Console:
         surfaces = Surfaces(settings.surfaces, settings.surfaces_token_file)
         await stack.enter_async_context(surfaces)
         telling, counted = self._telling(stack), self.counted.streaming
-        audit = Audit(await self._own(stack), clock, self.counted)
-        parts = Parts(reading, database, surfaces, telling, audit, counted, sessions, gate)
-        given, live = console_routes(parts)
-        return secured(given, gate, observe=self.metrics.http_request), live
+        store = await self._own(stack)
+        audit = Audit(store, clock, self.counted)
+        parts = Parts(reading, database, surfaces, telling, audit, store, counted, sessions, gate)
+        served = console_routes(parts)
+        running = asyncio.create_task(served.runner.run())
+        stack.callback(running.cancel)
+        app = secured(served.routes, gate, observe=self.metrics.http_request)
+        return app, served.live
 
     async def _watch(self, reading: Reading) -> None:
         """Looks whether questions can be answered, until it is cancelled."""

@@ -34,8 +34,9 @@ from services.chassis.packing import unpack_reply
 from services.chassis.store import Value, statements
 
 SQL = statements(Path(__file__).parent / "telling.sql")
+BULK: Final = "op-"  # requests of bulk operations begin so, and nobody else's
 ORPHAN: Final = "orphan_version"
-LINES_MAX: Final = 5_000
+LINES_MAX: Final = 20_000
 
 
 class UnknownSaga(Exception):
@@ -110,7 +111,9 @@ class SagaTelling:
 
     async def preview(self, name: str, order: SagaOrder) -> Preview:
         """What `tell` would do to the saga as it is now. Raises UnknownSaga."""
-        saga = await self._found(name)
+        return await self.rehearsed(await self.find(name), order)
+
+    async def rehearsed(self, saga: SagaView, order: SagaOrder) -> Preview:
         definition = self._reading.views.definition(saga)
         if definition is None:
             return Preview(saga.saga_id, saga.version, saga.state, saga.state, ORPHAN)
@@ -136,7 +139,7 @@ class SagaTelling:
 
     async def tell(self, name: str, order: SagaOrder, request: str) -> Told:
         """`request` is its id. Raises UnknownSaga, KeyReused, NotKept; BusError: not told."""
-        saga = await self._found(name)
+        saga = await self.find(name)
         known = await self._known(saga, request, order)
         if known is not None:
             return known
@@ -158,7 +161,7 @@ class SagaTelling:
 
     async def told(self, name: str, request: str) -> Told | None:
         """What became of it by now; None: it was not taken. Raises UnknownSaga, KeyReused."""
-        saga = await self._found(name)
+        saga = await self.find(name)
         return await self._known(saga, request, None)
 
     async def tell_many(self, verbs: Sequence[tuple[str, OperatorVerb]]) -> None:
@@ -197,7 +200,7 @@ class SagaTelling:
         return await self._of_row(request, row)
 
     async def _of_row(self, request: str, row: Json) -> Told:
-        saga = await self._found(str(row["saga_id"]))
+        saga = await self.find(str(row["saga_id"]))
         at_us = _int(row["at_us"])
         lines = await self._lines([saga.row], at_us)
         verb = str(row["verb"])
@@ -214,7 +217,7 @@ class SagaTelling:
             verified=verified(verb, verb_id(request), lines.get(saga.row, [])),
         )
 
-    async def _found(self, name: str) -> SagaView:
+    async def find(self, name: str) -> SagaView:
         found = await self._reading.find(name)
         if not found:
             raise UnknownSaga(name, await self._reading.near(name))

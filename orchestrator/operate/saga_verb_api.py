@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +22,7 @@ from orchestrator.operate.api import Answer, Refused, answering
 from orchestrator.operate.auditing import NOT_TAKEN, NotKept, via_of
 from orchestrator.operate.rehearsing import Command, Preview
 from orchestrator.operate.saga_telling import (
+    BULK,
     KeyReused,
     SagaOrder,
     SagaTelling,
@@ -35,7 +37,7 @@ from services.chassis.envelope import timestamp
 from services.chassis.ids import new_id
 
 Shape = dict[str, object]
-BULK = "op-"  # requests of bulk operations begin so, and nobody else's
+B = TypeVar("B", bound=BaseModel)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -104,7 +106,7 @@ def request_id(request: Request) -> str:
     raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "Idempotency-Key", told)
 
 
-def read_body(kind: type[SagaAsked], body: bytes) -> SagaAsked:
+def read_body(kind: type[B], body: bytes) -> B:
     invalid = HTTPStatus.UNPROCESSABLE_ENTITY
     try:
         return kind.model_validate(orjson.loads(body))

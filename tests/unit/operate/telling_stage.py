@@ -18,6 +18,9 @@ from stage import TOKEN, Hands
 from orchestrator.operate.api import routes
 from orchestrator.operate.audit_api import AuditQuestions
 from orchestrator.operate.auditing import MIGRATIONS, Audit
+from orchestrator.operate.bulk import Operations
+from orchestrator.operate.bulk_api import BulkVerbs
+from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
@@ -72,7 +75,7 @@ class Wire:
 class Console:
     playing: Orchestra
     wire: Wire
-    telling: SagaTelling
+    runner: BulkRunner
     http: httpx.AsyncClient
     kept: DirectStore
 
@@ -81,13 +84,16 @@ class Console:
         lines = (await self.read("/api/audit"))["acts"]
         return [(each["action"], each["target"], each["result"]) for each in reversed(lines)]
 
+    async def post(
+        self, path: str, body: Mapping[str, object], key: str = "p-1"
+    ) -> tuple[int, dict[str, Any]]:
+        answer = await self.http.post(path, json=dict(body), headers={"Idempotency-Key": key})
+        return answer.status_code, answer.json()
+
     async def tell(
         self, name: str, body: Mapping[str, object], key: str = "k-1"
     ) -> tuple[int, dict[str, object]]:
-        answer = await self.http.post(
-            f"/api/sagas/{name}/verbs", json=dict(body), headers={"Idempotency-Key": key}
-        )
-        return answer.status_code, answer.json()
+        return await self.post(f"/api/sagas/{name}/verbs", body, key)
 
     async def read(self, path: str) -> Any:
         answer = await self.http.get(path)
@@ -111,11 +117,14 @@ async def opened(folder: Path) -> AsyncIterator[Console]:
         audit = Audit(kept, clock)  # type: ignore[arg-type]
         telling = SagaTelling(reading, database, published, CATALOGUE, audit)
         gate = gate_for(folder, {TOKEN: Role.OPERATOR}, name=LOCAL)
-        told = [*SagaVerbs(telling).routes(), *AuditQuestions(audit).routes()]
+        parts = (kept, reading, telling, audit, clock)
+        runner = BulkRunner(*parts)  # type: ignore[arg-type]
+        bulk = BulkVerbs(Operations(*parts), runner.held)  # type: ignore[arg-type]
+        told = [*SagaVerbs(telling).routes(), *AuditQuestions(audit).routes(), *bulk.routes()]
         app = secured([*routes(reading, draw), *told], gate)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://console",
             headers={"Authorization": f"Bearer {TOKEN}"},
         ) as http:
-            yield Console(playing, wire, telling, http, kept)
+            yield Console(playing, wire, runner, http, kept)

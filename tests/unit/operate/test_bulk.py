@@ -1,0 +1,287 @@
+"""One verb for many sagas: frozen, paced, stopped, verified, kept over restarts."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from telling_stage import Console, opened
+
+from schemas.billing import PaymentAuthorised, PaymentDeclined
+from services.chassis.bus import BusError
+from services.chassis.store import Plan, Statement, Unavailable, Write
+from tests.unit.operate.orchestra import AMOUNT
+
+RETRY = {"verb": "retry", "reason": "billing is back", "actor": "ann"}
+QUERY = {**RETRY, "query": "service=billing"}
+NONE = dict.fromkeys(
+    ["pending", "requested", "progressed", "failed_again", "unchanged", "refused", "skipped"], 0
+)
+
+
+@pytest.fixture
+async def console(tmp_path: Path) -> AsyncIterator[Console]:
+    async with opened(tmp_path) as console:
+        yield console
+
+
+@pytest.fixture
+async def waiting(console: Console) -> Console:
+    """Five orders that wait for their payment, one that does not."""
+    for order in ("o-1", "o-2", "o-3", "o-4", "o-5"):
+        await console.playing.place_order(order)
+        await console.playing.reserve(order)
+    await console.playing.place_order("o-6")
+    console.playing.sent.clear()
+    return console
+
+
+async def begin(console: Console, body: dict[str, object], key: str = "b-1") -> str:
+    status, said = await console.post("/api/operations", body, key)
+    assert status == 202, said
+    return str(said["id"])
+
+
+async def counts(console: Console, operation: str) -> tuple[str, dict[str, int]]:
+    """Its state, and how many items are in each that has some."""
+    said = await console.read(f"/api/operations/{operation}")
+    return said["state"], {state: n for state, n in said["counts"].items() if n}
+
+
+async def items(console: Console, operation: str) -> dict[str, tuple[str, str]]:
+    said = await console.read(f"/api/operations/{operation}/items")
+    return {each["saga_id"]: (each["state"], each["detail"]) for each in said["items"]}
+
+
+async def steps(console: Console, times: int = 4) -> None:
+    for _ in range(times):
+        await console.runner.step()
+
+
+async def test_all_that_match_are_told_and_verified(waiting: Console) -> None:
+    """Each saga's result is what came of it; who said nothing in time is unchanged."""
+    operation = await begin(waiting, QUERY)
+    await steps(waiting)
+    await waiting.playing.reply("o-1", "payment/do", PaymentAuthorised("o-1", "a-1", AMOUNT))
+    await waiting.playing.reply("o-2", "payment/do", PaymentDeclined("o-2", "card_expired"))
+    await steps(waiting)
+    open_yet = await counts(waiting, operation)
+    waiting.playing.wait(121)
+    await steps(waiting)
+
+    assert open_yet == ("running", {"progressed": 1, "failed_again": 1, "unchanged": 3})
+    assert await counts(waiting, operation) == (
+        "done",
+        {"progressed": 1, "failed_again": 1, "unchanged": 3},
+    )
+    assert await items(waiting, operation) == {
+        "fulfilment:o-1": ("progressed", "billing.PaymentAuthorised → awaiting_shipment"),
+        "fulfilment:o-2": ("failed_again", "billing.PaymentDeclined → undoing_stock"),
+        **dict.fromkeys(("fulfilment:o-3", "fulfilment:o-4", "fulfilment:o-5"), ("unchanged", "")),
+    }
+    assert len(waiting.wire.sent) == 5
+    assert [line[0] for line in await waiting.audited()] == ["retry", "retry"]
+
+
+async def test_the_same_request_is_one_operation(waiting: Console) -> None:
+    """Asked twice under one Idempotency-Key, each saga is told once."""
+    first = await begin(waiting, QUERY)
+    second = await begin(waiting, QUERY)
+    status, said = await waiting.post("/api/operations", {**QUERY, "verb": "pause"}, "b-1")
+    await steps(waiting)
+
+    assert first == second
+    assert (status, said["detail"]) == (
+        409,
+        f"Idempotency-Key: b-1 was given to {first}",
+    )
+    assert len({out.id for out in waiting.wire.sent}) == len(waiting.wire.sent) == 5
+
+
+async def test_a_saga_that_moved_since_it_was_listed_is_refused(waiting: Console) -> None:
+    """The version is that of the list, however long the list waits; tried again, it is told."""
+    operation = await begin(waiting, {**QUERY, "first": 1})
+    await steps(waiting)
+    tried = await items(waiting, operation)
+    moved = next(saga for saga, (state, _) in tried.items() if state == "pending")
+    await waiting.tell(moved, {"verb": "note", "reason": "seen", "actor": "bob"})
+    paused = await counts(waiting, operation)
+
+    await waiting.post(f"/api/operations/{operation}/resume", {"reason": "good", "actor": "ann"})
+    await steps(waiting)
+    refused = (await items(waiting, operation))[moved]
+    waiting.playing.wait(121)
+    await steps(waiting)
+    await waiting.post(f"/api/operations/{operation}/retry", {"reason": "now", "actor": "ann"})
+    await steps(waiting)
+
+    assert paused == ("paused", {"pending": 4, "unchanged": 1})
+    assert refused == ("refused", "stale")
+    assert await counts(waiting, operation) == ("running", {"unchanged": 5})
+    assert {line[0] for line in await waiting.audited()} == {"retry", "note", "resume"}
+
+
+async def test_a_cancelled_operation_tells_nobody_more(waiting: Console) -> None:
+    """What was not told is skipped; and it cannot be cancelled again."""
+    operation = await begin(waiting, {**QUERY, "first": 2})
+    await steps(waiting)
+    body = {"reason": "wrong ones", "actor": "ann"}
+    status, said = await waiting.post(f"/api/operations/{operation}/cancel", body)
+    await steps(waiting)
+    again, why = await waiting.post(f"/api/operations/{operation}/cancel", body)
+
+    assert (status, said["state"]) == (200, "cancelled")
+    assert await counts(waiting, operation) == ("cancelled", {"unchanged": 2, "skipped": 3})
+    assert len(waiting.wire.sent) == 2
+    assert (again, why["detail"]) == (
+        409,
+        f"operation: {operation} is cancelled: no cancel now",
+    )
+
+
+async def test_it_goes_no_faster_than_its_rate(waiting: Console) -> None:
+    """Time that passed without telling is no credit for more than a second's worth."""
+    operation = await begin(waiting, {**QUERY, "rate": 1})
+    await waiting.runner.step()
+    told = []
+    for _ in range(4):
+        await waiting.runner.step()
+        told.append(len(waiting.wire.sent))
+
+    assert told == [1, 2, 3, 4]
+    assert (await counts(waiting, operation))[1]["pending"] == 1
+
+
+async def test_without_kafka_it_waits_and_says_so(waiting: Console) -> None:
+    """Nothing is lost and nothing is marked; it goes on when Kafka is back."""
+    waiting.wire.broken = BusError("no broker answers")
+    operation = await begin(waiting, QUERY)
+    await steps(waiting)
+    held = await waiting.read(f"/api/operations/{operation}")
+    waiting.wire.broken = None
+    await steps(waiting)
+
+    assert (held["held"], held["counts"]["pending"]) == ("no broker answers", 5)
+    assert await counts(waiting, operation) == ("running", {"unchanged": 5})
+
+
+async def test_killed_after_telling_it_tells_the_same_again(waiting: Console) -> None:
+    """What was told and not marked is told under the same id, which the engine takes once."""
+    operation = await begin(waiting, QUERY)
+    await waiting.runner.step()
+    waiting.kept.faults.append(Unavailable("killed"))
+    with pytest.raises(Unavailable, match="killed"):
+        await waiting.runner.step()
+
+    await steps(waiting)
+
+    sent = [out.id for out in waiting.wire.sent]
+    assert (len(sent), len(set(sent))) == (6, 5)
+    assert len(waiting.playing.sent) == 5
+    assert await counts(waiting, operation) == ("running", {"unchanged": 5})
+
+
+async def test_a_preview_tells_ids_messages_and_money(waiting: Console) -> None:
+    """Of all that match together, and of each; nothing is kept and nothing sent."""
+    status, said = await waiting.post("/api/operations", {**QUERY, "dry_run": True})
+
+    assert (status, said["count"], said["rehearsed"], said["refused"]) == (200, 5, 5, {})
+    assert said["commands"] == [
+        {
+            "type": "billing.AuthorisePayment",
+            "topic": "billing.payment.commands.v1",
+            "service": "billing",
+            "count": 5,
+            "money": {"GBP": 5 * 4200},
+        }
+    ]
+    assert said["sagas"][0] == {
+        "saga_id": "fulfilment:o-5",
+        "version": 2,
+        "state": "awaiting_payment",
+        "refused": None,
+        "commands": ["fulfilment:o-5/payment/do"],
+    }
+    assert (await waiting.read("/api/operations"))["operations"] == []
+    assert waiting.wire.sent == []
+
+
+async def test_sagas_are_named_instead_of_matched(waiting: Console) -> None:
+    """Each once; one that is unknown is told before anything begins."""
+    operation = await begin(waiting, {**RETRY, "sagas": ["o-1", "fulfilment:o-2", "o-1"]})
+    status, said = await waiting.post("/api/operations", {**RETRY, "sagas": ["o-9"]}, "b-2")
+
+    assert await counts(waiting, operation) == ("running", {"pending": 2})
+    assert (status, said["detail"]) == (404, "saga: no saga o-9 is known here")
+    shown = (await waiting.read("/api/operations"))["operations"]
+    assert [(each["id"], each["total"]) for each in shown] == [(operation, 2)]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "detail"),
+    [
+        ("", RETRY, 422, "body: give a query or sagas, one of the two"),
+        ("", {**QUERY, "sagas": ["o-1"]}, 422, "body: give a query or sagas, one of the two"),
+        ("", {**QUERY, "query": "colour=red"}, 422, "query: 'colour=red': the terms are"),
+        ("", {**QUERY, "rate": 0}, 422, "body: rate: Input should be greater than or equal to 1"),
+        ("/op-1/cancel", {"reason": "no", "actor": "ann"}, 404, "operation: no operation op-1"),
+        ("/op-1/cancel", {"reason": "no"}, 422, "actor: say who you are"),
+    ],
+)
+async def test_what_cannot_be_begun_is_refused_by_name(
+    waiting: Console, path: str, body: dict[str, object], status: int, detail: str
+) -> None:
+    """The place, and what would be right."""
+    answered, said = await waiting.post(f"/api/operations{path}", body)
+
+    assert answered == status
+    assert str(said["detail"]).startswith(detail)
+
+
+async def test_what_ended_long_ago_is_forgotten(waiting: Console) -> None:
+    """After a year, items first; the audit stays."""
+    await begin(waiting, QUERY)
+    await steps(waiting)
+    waiting.playing.wait(121)
+    await steps(waiting)
+    waiting.playing.wait(366 * 86_400)
+    await steps(waiting)
+
+    assert waiting.kept.rows("SELECT count(*) FROM bulk_items") == [(0,)]
+    assert (await waiting.read("/api/operations"))["operations"] == []
+    assert len(await waiting.audited()) == 2
+
+
+COPIES = (
+    "INSERT INTO keys (id, name) SELECT id + 1000, 'c-' || id FROM numbers",
+    """INSERT INTO sagas SELECT numbers.id + 1000, numbers.id + 1000, 'fulfilment:c-' || numbers.id,
+    definition, definition_version, phase, paused, steps, version, start_id, start_digest,
+    cancellations, reason, detail, attention, attentions, started_us, updated_us
+    FROM numbers, sagas WHERE saga_id = 'fulfilment:o-1'""",
+)
+
+
+def copies(count: int) -> Plan[None]:
+    """Of o-1, straight into the orchestrator's tables."""
+    yield Write(Statement("table", "CREATE TABLE numbers (id INTEGER PRIMARY KEY)"), [()])
+    yield Write(Statement("rows", "INSERT INTO numbers VALUES (?)"), [(n,) for n in range(count)])
+    for sql in COPIES:
+        yield Write(Statement("copies", sql), [()])
+
+
+@pytest.mark.costly
+async def test_a_hundred_thousand_sagas_are_listed_in_pieces(waiting: Console) -> None:
+    """Every one once, with little in memory, and no turn that takes them all."""
+    await waiting.playing.store.run(lambda: copies(100_000))
+    tracemalloc.start()
+    operation = await begin(waiting, {**RETRY, "verb": "note", "query": "phase=open"})
+    while (await waiting.read(f"/api/operations/{operation}"))["state"] == "collecting":
+        await waiting.runner.step()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    said = await waiting.read(f"/api/operations/{operation}")
+
+    assert (said["total"], said["counts"]) == (100_006, {**NONE, "pending": 100_006})
+    assert peak < 40_000_000
