@@ -1,4 +1,4 @@
-"""Which invariants there are, what each promises, and who checks it: I-1 to I-14 and I-16.
+"""Which invariants there are, what each promises, and who checks it: I-1 to I-14, I-16, S-19.
 
 `check` is pure and never raises for what the evidence holds: a column that cannot be read makes
 its invariant one that could not be checked. I-15 and I-17 on are shown by tests, not by books.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from deploy.verify.audits import audit_is_whole
 from deploy.verify.effects import all_or_nothing, once_each
 from deploy.verify.evidence import Evidence
 from deploy.verify.facts import Facts, Malformed
@@ -38,6 +39,7 @@ CHECKS: Sequence[tuple[str, str, Check]] = (
     ("I-13", "every bad record is accounted for", bad_records),
     ("I-14", "letters and points agree with the outcomes", told_and_earned),
     ("I-16", "metrics and readiness tell the truth", true_to_the_logs),
+    ("S-19", "what operators did is as it was written", audit_is_whole),
 )
 
 

@@ -127,6 +127,21 @@ class Line(NamedTuple):
     cause_source: str
 
 
+class Act(NamedTuple):
+    """A line of the console's audit, in the order in which it is chained."""
+
+    seq: int
+    at_us: int
+    actor: str
+    via: str
+    action: str
+    target: str
+    reason: str
+    request: str
+    result: str
+    hash: str
+
+
 class PlacedOrder(NamedTuple):
     order_id: str
     bodies: str
@@ -280,6 +295,7 @@ TABLES: Mapping[str, Mapping[type[tuple[object, ...]], str]] = {
     "crm": {**CHASSIS, Customer: "customer", CustomerOrder: "customer_order"},
     "analytics": {**CHASSIS, OrderFacts: "order_facts", Profile: "profile"},
     "notifications": {**CHASSIS, OrderMail: "order_mail", CustomerMail: "customer"},
+    "console": {Act: "audit"},
     "payment": {Provided: "payment", Call: "call"},
     "carrier": {Carried: "booking", Call: "call"},
     "mail": {Mail: "mail"},

@@ -220,7 +220,7 @@ class Shell:
                 verb.evidence,
                 verb.version_seen,
                 item.parked,
-                _assignee(verb),
+                verb.assignee or verb.actor if verb.verb == Verb.ASSIGN.value else "",
             )
             effect = yield from self._decide(state, saga, verb.saga_id, asked, cause, now_us)
             result = _result_of(effect)
@@ -389,11 +389,6 @@ def _together(effects: Sequence[Effect]) -> Effect:
         dead=next((each.dead for each in effects if each.dead), None),
         facts=[each for effect in effects for each in effect.facts],
     )
-
-
-def _assignee(verb: OperatorVerb) -> str:
-    """Empty where the saga is nobody's afterwards, or where it stays whose it is."""
-    return verb.assignee or verb.actor if verb.verb == Verb.ASSIGN.value else ""
 
 
 def _result_of(effect: Effect) -> str:

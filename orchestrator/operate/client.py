@@ -40,13 +40,15 @@ _CODES = {
 class Server:
     """One interface; `process` is whose, `url` overrides where it is."""
 
-    def __init__(self, process: str = CONSOLE, url: str = "") -> None:
+    def __init__(
+        self, process: str = CONSOLE, url: str = "", within_s: float = ANSWER_WITHIN_S
+    ) -> None:
         self.process = process
         self.url = (url or _url(process)).rstrip("/")
         self._client = httpx.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {_token()}"},
-            timeout=ANSWER_WITHIN_S,
+            headers={"Authorization": f"Bearer {_token()}", "Baton-Via": "cli"},
+            timeout=within_s,
             trust_env=False,
         )
 

@@ -6,12 +6,15 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Annotated, get_type_hints
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
 from orchestrator.operate.faults import told
 from orchestrator.operate.wording import Clock
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Key = Annotated[str, typer.Argument(help="The order or customer.")]
 Keys = Annotated[str, typer.Argument(help="The order or customer; without it all that match.")]
@@ -51,7 +54,7 @@ class Chosen:
     url: Url = ""
 
 
-def spread(kind: type[Shown | Chosen]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def spread(kind: type[DataclassInstance]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The fields of `kind` as options of a verb, which is given them as one object."""
     hints = get_type_hints(kind, include_extras=True)
     keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
@@ -68,7 +71,7 @@ def spread(kind: type[Shown | Chosen]) -> Callable[[Callable[..., None]], Callab
     def made(verb: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(verb)
         def spread_out(**values: object) -> None:
-            verb(kind(**{name: values.pop(name) for name in hints}), **values)  # type: ignore[arg-type]
+            verb(kind(**{name: values.pop(name) for name in hints}), **values)
 
         annotated = get_type_hints(verb, include_extras=True)
         _, *own = inspect.signature(verb).parameters.values()

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.operate.completing import saga_names, terms
 from orchestrator.operate.faults import told
+from orchestrator.operate.saga_orders import add_told
 from orchestrator.operate.wording import Clock
 
 Query = Annotated[
@@ -16,9 +18,15 @@ Query = Annotated[
         help="Terms such as state=awaiting_payment reason=no_reply service=billing age>10m"
         " definition=fulfilment phase=open key=ord-1; commas mean or.",
         show_default=False,
+        autocompletion=terms,
     ),
 ]
-Name = Annotated[str, typer.Argument(help="A saga id, or the order or customer it is about.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A saga id, or the order or customer it is about.", autocompletion=saga_names
+    ),
+]
 Times = Annotated[Clock, typer.Option("--time", help="How times are shown.")]
 Url = Annotated[str, typer.Option("--url", help="The console; default BATON_URL, or the stack's.")]
 
@@ -33,6 +41,7 @@ def register(app: typer.Typer) -> None:
     sagas.command("list")(list_sagas)
     for verb in (count, show, history, graph, stuck, wait, tail):
         sagas.command(verb.__name__)(verb)
+    add_told(sagas)
     app.add_typer(sagas, name="sagas")
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from tests.integration.running_company import plainly
 
 HERE: Final = Path(__file__).parents[2]
-ALL: Final = [f"I-{n}" for n in range(1, 15)] + ["I-16"]
+ALL: Final = [f"I-{n}" for n in range(1, 15)] + ["I-16", "S-19"]
 Row = Mapping[str, object]
 
 

@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -83,6 +83,10 @@ class Stage:
     def _answered(self, route: str, method: str, code: int, seconds: float) -> None:
         del route, method, code, seconds
         self._asked.set()
+
+    def enter(self, opened: AbstractAsyncContextManager[T]) -> T:
+        """Until the stage ends."""
+        return self.run(self._opened.enter_async_context(opened))
 
     def serve(self, given: Sequence[BaseRoute]) -> str:
         """The URL at which these routes ask for TOKEN."""

@@ -5,15 +5,16 @@ Nothing sleeps: waiting moves the orchestra's clock.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 from orchestra import CATALOGUE, CODEC, Orchestra, orchestra
 from stage import TOKEN, Hands
+from starlette.routing import BaseRoute
 
 from orchestrator.operate.api import routes
 from orchestrator.operate.audit_api import AuditQuestions
@@ -27,6 +28,7 @@ from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.saga_verb_api import SagaVerbs
 from orchestrator.operate.sagas import Views
+from orchestrator.operate.surfaces import Json
 from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
 from services.chassis.access import LOCAL, Role
@@ -52,13 +54,18 @@ class Ticking(Hands):
 
 @dataclass
 class Wire:
-    """Publishes to the orchestra. `broken`: what publishing raises; `asleep`: nothing is taken."""
+    """Publishes to the orchestra. `broken`: what publishing raises; `asleep`: nothing is taken.
+
+    `answers`: what a participant replies as soon as its saga was told something.
+    """
 
     playing: Orchestra
     broken: BusError | None = None
     asleep: bool = False
     alive: bool = True
     sent: list[Outgoing] = field(default_factory=list)
+    answers: dict[str, tuple[str, object]] = field(default_factory=dict)
+    used: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def rebuild(self) -> None:
         self.alive = True
@@ -69,6 +76,9 @@ class Wire:
         self.sent += messages
         for out in () if self.asleep else messages:
             await self.playing.hear(out)
+            if out.key in self.answers:
+                await self.playing.reply(out.key, *self.answers.pop(out.key))
+        self.used.set()
 
 
 @dataclass
@@ -78,6 +88,7 @@ class Console:
     runner: BulkRunner
     http: httpx.AsyncClient
     kept: DirectStore
+    routes: Sequence[BaseRoute]
 
     async def audited(self) -> list[tuple[object, ...]]:
         """Action, target and result of each line, the oldest first."""
@@ -86,7 +97,7 @@ class Console:
 
     async def post(
         self, path: str, body: Mapping[str, object], key: str = "p-1"
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> tuple[int, Json]:
         answer = await self.http.post(path, json=dict(body), headers={"Idempotency-Key": key})
         return answer.status_code, answer.json()
 
@@ -95,7 +106,7 @@ class Console:
     ) -> tuple[int, dict[str, object]]:
         return await self.post(f"/api/sagas/{name}/verbs", body, key)
 
-    async def read(self, path: str) -> Any:
+    async def read(self, path: str) -> Json:
         answer = await self.http.get(path)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -121,10 +132,11 @@ async def opened(folder: Path) -> AsyncIterator[Console]:
         runner = BulkRunner(*parts)  # type: ignore[arg-type]
         bulk = BulkVerbs(Operations(*parts), runner.held)  # type: ignore[arg-type]
         told = [*SagaVerbs(telling).routes(), *AuditQuestions(audit).routes(), *bulk.routes()]
-        app = secured([*routes(reading, draw), *told], gate)
+        given = [*routes(reading, draw), *told]
+        app = secured(given, gate)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://console",
             headers={"Authorization": f"Bearer {TOKEN}"},
         ) as http:
-            yield Console(playing, wire, runner, http, kept)
+            yield Console(playing, wire, runner, http, kept, given)

@@ -67,6 +67,7 @@ def test_a_sound_installation_holds() -> None:
     verdicts = {each.invariant: each for each in check(small_company().evidence())}
 
     assert verdicts.pop("I-13").status is Ruling.NOTHING
+    assert verdicts.pop("S-19").status is Ruling.NOTHING
     running = verdicts.pop("I-16")
     assert running.status is Ruling.UNCHECKED
     assert running.why == ("nothing runs; counters live only as long as their process",)
@@ -505,4 +506,4 @@ def test_a_record_of_any_shape_is_no_fault_of_the_checker() -> None:
     )
     made.settle()
 
-    assert len(check(made.evidence())) == 15
+    assert len(check(made.evidence())) == 16
