@@ -227,4 +227,15 @@ def _with_headers(send: Send) -> Send:
 
 def gate_of(settings: Settings, clock: Clock) -> Gate:
     """The gate of a process, as its settings say who is let in."""
-    return Gate(Tokens(settings.tokens_file, clock), clock=clock)
+    return Gate(Tokens(settings.tokens_file, clock), oidc=_verifier(settings, clock), clock=clock)
+
+
+def _verifier(settings: Settings, clock: Clock) -> Verifies | None:
+    issuer, audience, url = settings.oidc_issuer, settings.oidc_audience, settings.oidc_keys_url
+    if not (issuer and audience and url):
+        return None
+    from services.chassis.oidc import Provider, Verifier  # noqa: PLC0415  the extra `oidc`
+
+    return Verifier(
+        Provider(issuer, audience, url, settings.oidc_claim, settings.oidc_roles), clock
+    )

@@ -20,9 +20,11 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from services.chassis.access import Role
 from services.chassis.failpoints import SPEC
 
 PREFIX = "BATON_"
+OIDC = ("oidc_issuer", "oidc_audience", "oidc_keys_url", "oidc_roles")
 # Read by other programs of this project; a process passes over them.
 ELSEWHERE = frozenset(
     {
@@ -123,6 +125,25 @@ class Settings(BaseModel):
         description="names, roles and hashes of the tokens that the HTTP interfaces ask for, as"
         " `baton tokens` writes them; read again on change",
     )
+    oidc_issuer: str | None = Field(
+        None, description="an identity provider whose signed tokens are taken beside ours: its iss"
+    )
+    oidc_audience: str | None = Field(None, description="the aud that such a token must have")
+    oidc_keys_url: str | None = Field(
+        None,
+        pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])\S+$",
+        description="where the provider publishes its keys (JWKS); no redirect is followed",
+        json_schema_extra={"allowed": "a URL, https:// unless on this machine"},
+    )
+    oidc_claim: str = Field("roles", description="the claim that names roles")
+    oidc_roles: Json[dict[str, Role]] = Field(
+        default_factory=dict,
+        description="which value of that claim is which role",
+        json_schema_extra={
+            "default": "{}",
+            "allowed": 'a JSON object such as {"shop-operators": "operator"}',
+        },
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe event that is logged"
     )
@@ -214,6 +235,12 @@ class Settings(BaseModel):
             problems.append(
                 Problem("BATON_TOKENS_FILE", "", "missing, and BATON_API_PORT asks for a token")
             )
+        if missing := [each for each in OIDC if each not in given and given.keys() & set(OIDC)]:
+            variables_of = {name: variable for variable, name in variables.items()}
+            problems += [
+                Problem(variables_of[each], "", "missing, and other BATON_OIDC_ settings are given")
+                for each in missing
+            ]
         if "failpoint" in given and "test" not in given:
             problems.append(
                 Problem("BATON_FAILPOINT", "", "kills this process, so it asks for BATON_TEST=1")

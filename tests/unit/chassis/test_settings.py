@@ -181,3 +181,19 @@ def test_the_reference_has_a_meaning_for_every_variable() -> None:
         "port of health, metrics and version; 0 means none",
     )
     assert rows["KAFKA_BOOTSTRAP_SERVERS"].default == "required"
+
+
+def test_a_provider_of_identities_is_given_whole_or_not_at_all() -> None:
+    """And its keys come over an encrypted way, or from this machine."""
+    far = "http://login.example/keys"
+    assert refused(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            "BATON_OIDC_ISSUER": "https://login.example",
+            "BATON_OIDC_KEYS_URL": far,
+        }
+    ) == [
+        "BATON_OIDC_AUDIENCE: missing, and other BATON_OIDC_ settings are given",
+        "BATON_OIDC_ROLES: missing, and other BATON_OIDC_ settings are given",
+        f"BATON_OIDC_KEYS_URL={far}: allowed is a URL, https:// unless on this machine",
+    ]
