@@ -148,8 +148,13 @@ def _suggested(group: Object) -> str:
     oldest = objects(group, "members")[0]
     if why == "contract":
         return f"baton dlq show {oldest['key']}"
-    if why in ("paused", "orphan_version"):
+    if why == "paused":
+        return "baton sagas resume --query reason=paused"
+    if why == "orphan_version":
         return f"baton sagas show {oldest['key']}"
+    if why in ("no_reply", "retries_exhausted"):
+        services = str(group["waiting_on"]).replace("+", ",")
+        return f"baton sagas retry --query 'reason={why} service={services}'"
     return f"baton logs {_first(group)}"
 
 

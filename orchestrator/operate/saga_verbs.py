@@ -1,4 +1,4 @@
-"""The verbs that find and read sagas: list, count, show, history, graph, stuck, wait, tail."""
+"""The verbs that find and read sagas; those that tell them something stand in `saga_orders`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Picture(StrEnum):
 def register(app: typer.Typer) -> None:
     sagas = typer.Typer(no_args_is_help=True, help="Find and read sagas.", rich_markup_mode=None)
     sagas.command("list")(list_sagas)
-    for verb in (count, show, history, graph, stuck, wait, tail):
+    for verb in (count, show, history, timeline, sequence, graph, stuck, wait, tail, export, diff):
         sagas.command(verb.__name__)(verb)
     add_told(sagas)
     app.add_typer(sagas, name="sagas")
@@ -156,6 +156,40 @@ def tail(
     with told(context.obj):
         terms = query or []
         saga_following.tail(context.obj, terms, lines=lines, follow=follow, clock=clock, url=url)
+
+
+def timeline(context: typer.Context, name: Name, *, url: Url = "") -> None:
+    """How long it stood in each state."""
+    from orchestrator.operate import saga_stories  # noqa: PLC0415
+
+    with told(context.obj):
+        saga_stories.timeline(context.obj, name, url=url)
+
+
+def sequence(
+    context: typer.Context, name: Name, *, clock: Times = Clock.LOCAL, url: Url = ""
+) -> None:
+    """Who said what to whom."""
+    from orchestrator.operate import saga_stories  # noqa: PLC0415
+
+    with told(context.obj):
+        saga_stories.sequence(context.obj, name, clock=clock, url=url)
+
+
+def export(context: typer.Context, name: Name, *, url: Url = "") -> None:
+    """One saga with its whole journal, as JSON."""
+    from orchestrator.operate import saga_stories  # noqa: PLC0415
+
+    with told(context.obj):
+        saga_stories.export(name, url=url)
+
+
+def diff(context: typer.Context, one: Name, other: Name, *, url: Url = "") -> None:
+    """Where the ways of two sagas part."""
+    from orchestrator.operate import saga_stories  # noqa: PLC0415
+
+    with told(context.obj):
+        saga_stories.diff(context.obj, one, other, url=url)
 
 
 def _text(query: list[str] | None) -> str:

@@ -22,6 +22,7 @@ WAITING = (
 )
 TERMS = "state=, phase=, reason=, definition=, key=, service=, age> and age<"
 TAIL_TERMS = "definition=, key=, state=, reason="
+ENDED = "undoing_stock → compensated"
 FUNDS, NO_REPLY = "insufficient_funds", "no_reply"
 
 
@@ -86,7 +87,8 @@ def test_what_is_stuck_is_grouped_with_what_to_type_next(played: Desk) -> None:
     said = played.type("stuck", "--time", "iso")
 
     heading = f"REASON      STATE             WAITING ON  COUNT  OLDEST  {'SINCE':<27}  SUGGESTED"
-    group = f"… no_reply  awaiting_capture  billing         1  2m      {START}  baton logs billing"
+    retry = "baton sagas retry --query 'reason=no_reply service=billing'"
+    group = f"… no_reply  awaiting_capture  billing         1  2m      {START}  {retry}"
     assert [line.rstrip() for line in said.out.splitlines()[:2]] == [heading, group]
     assert said.out.splitlines()[2] == ("1 groups · 1 stuck, 3 open · as of 2025-11-24 16:02:40")
     assert said.code == 0
@@ -374,3 +376,59 @@ def _csv(text: str) -> list[object]:
     rows = list(csv.reader(io.StringIO(text)))
     assert len({len(row) for row in rows}) == 1
     return list(rows[1:])
+
+
+def test_a_timeline_shows_how_long_it_stood_in_each_state(played: Desk) -> None:
+    """A row a state with its seconds, and how many lines of the journal it is made of."""
+    rows = json.loads(played.type("timeline", "o-5", "-o", "json").out)
+    drawn = played.type("timeline", "o-5").out.splitlines()
+
+    assert rows[-1] == {"state": "awaiting_capture", "from_s": 0.0, "to_s": 120.0, "lines": 4}
+    assert [row["state"] for row in rows[:-1]] == [
+        "awaiting_stock",
+        "awaiting_payment",
+        "awaiting_shipment",
+    ]
+    assert drawn[0] == "fulfilment:o-5  awaiting_capture"
+    assert drawn[-1] == f"awaiting_capture   {'█' * 40}    120.000 s  4 lines"
+
+
+def test_a_sequence_shows_who_said_what_to_whom(played: Desk) -> None:
+    """Each cause, then each message that left, with whom it is for."""
+    rows = json.loads(played.type("sequence", "o-2", "-o", "json").out)
+
+    assert [(row["from"], row["to"], row["message"]) for row in rows] == [
+        ("shop", "orchestrator", "orders.OrderPlaced"),
+        ("orchestrator", "inventory", "ReserveStock"),
+        ("inventory", "orchestrator", "inventory.StockReserved"),
+        ("orchestrator", "billing", "AuthorisePayment"),
+        ("billing", "orchestrator", "billing.PaymentDeclined"),
+        ("orchestrator", "inventory", "ReleaseStock"),
+        ("inventory", "orchestrator", "inventory.StockReleased"),
+        ("orchestrator", "all", "OrderCancelled"),
+    ]
+
+
+def test_two_sagas_are_compared_by_their_stories(played: Desk) -> None:
+    """Where their ways part; nothing where they do not."""
+    parted = played.type("diff", "o-2", "o-3")
+    same = played.type("diff", "o-2", "fulfilment:o-2")
+
+    moved = [line for line in parted.out.splitlines() if line[:1] in "+-"]
+    assert moved == [
+        "--- o-2",
+        "+++ o-3",
+        "-"
+        + "  ".join(
+            ["undo_answered", "inventory.StockReleased", ENDED, "applied", "OrderCancelled"]
+        ),
+    ]
+    assert (same.out, same.err) == ("", "they went the same way\n")
+
+
+def test_a_saga_is_exported_whole(played: Desk) -> None:
+    """The saga and every line of its journal, in JSON whatever form is asked for."""
+    exported = json.loads(played.type("export", "o-1").out)
+
+    assert exported["saga_id"] == "fulfilment:o-1"
+    assert exported["history"] == json.loads(played.type("history", "o-1", "-o", "json").out)
