@@ -418,10 +418,7 @@ def test_two_sagas_are_compared_by_their_stories(played: Desk) -> None:
     assert moved == [
         "--- o-2",
         "+++ o-3",
-        "-"
-        + "  ".join(
-            ["undo_answered", "inventory.StockReleased", ENDED, "applied", "OrderCancelled"]
-        ),
+        f"-undo_answered  inventory.StockReleased  {ENDED}  applied  OrderCancelled",
     ]
     assert (same.out, same.err) == ("", "they went the same way\n")
 
