@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.catalogue import Catalogue, Contract
+from schemas.personal import masked
 from schemas.topics import ANY, RECORD_BYTES_MAX, topic_named
 from services.chassis.codec import Codec, CodecError
 from services.chassis.messages import Headers, Record
@@ -142,7 +143,7 @@ def checked_identity(event_id: str, source: str) -> None:
 
 
 def seen(record: Record, catalogue: Catalogue, codec: Codec) -> Seen:
-    """Shows also what it cannot read: an outsider's record is never passed over."""
+    """Without what is personal; and also what it cannot read: no record is passed over."""
     headers = {name: value.decode(errors="replace") for name, value in _present(record.headers)}
     body: Mapping[str, object] | None = None
     unreadable = ""
@@ -151,7 +152,11 @@ def seen(record: Record, catalogue: Catalogue, codec: Codec) -> Seen:
         decoded = codec.decode(record.value or b"")
         contract = catalogue.by_type[type(decoded)]
         adapter: TypeAdapter[object] = TypeAdapter(contract.python)
-        body = json.loads(adapter.dump_json(decoded))
+        shown = masked(
+            catalogue.records[contract.full_name], json.loads(adapter.dump_json(decoded))
+        )
+        assert isinstance(shown, dict)
+        body = shown
         kind = contract.full_name
     except CodecError as error:
         unreadable = str(error)

@@ -10,16 +10,15 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 
 from orchestrator.operate.cluster import kafka_of_this_shell
 from orchestrator.operate.exits import Exit
 from orchestrator.operate.faults import VerbFault
 from orchestrator.operate.output import Form, Output
 from orchestrator.operate.outside import Seen, seen
-from schemas.catalogue import Catalogue, load_catalogue
+from schemas.catalogue import load_catalogue
 from schemas.releases import releases
 from schemas.topics import (
     ANY,
@@ -31,10 +30,8 @@ from schemas.topics import (
 )
 from services.chassis.bus_admin import Admin, Tail, TopicSpec, read_all
 from services.chassis.codec import Codec
-from services.chassis.messages import Record
 
 REPLICAS_CLUSTER = 3
-MASK = "***"
 LIST_COLUMNS = ("name", "kind", "writers", "readers", "types")
 PLAN_COLUMNS = ("name", "step", "partitions", "replicas", "detail")
 CHECK_COLUMNS = ("name", "finding", "partitions")
@@ -122,28 +119,14 @@ async def _tail(output: Output, topic: str, *, key: bytes, follow: bool, lines: 
             maxlen=lines,
         )
         shown = sorted(old, key=lambda each: each.timestamp_ms)
-        _print(output, [shaped(each, catalogue, codec) for each in shown], follow=follow)
+        _print(output, [seen(each, catalogue, codec) for each in shown], follow=follow)
         if not follow:
             return
         last = {each.partition: each.offset for each in shown}
         async with aclosing(new.records()) as records:
             async for each in records:
                 if each.offset > last.get(each.partition, -1) and key in (b"", each.key):
-                    _print(output, [shaped(each, catalogue, codec)], follow=True, again=True)
-
-
-def shaped(record: Record, catalogue: Catalogue, codec: Codec) -> Seen:
-    """As a consumer sees it, without what is personal."""
-    known = seen(record, catalogue, codec)
-    if known.body is None:
-        return known
-    fields = catalogue.records[known.type].fields
-    personal = {each.name for each in fields if each.attributes.get("personal")}
-    return replace(known, body=_masked(known.body, personal))
-
-
-def _masked(body: Mapping[str, object], personal: Collection[str]) -> Mapping[str, object]:
-    return {name: MASK if name in personal else value for name, value in body.items()}
+                    _print(output, [seen(each, catalogue, codec)], follow=True, again=True)
 
 
 def _print(output: Output, rows: Sequence[Seen], *, follow: bool, again: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The HTTP face of crm: a customer's record, totals and orders.
 
 Reads only; customers change by commands and by news of their orders. The record holds personal
-data: the chassis asks for the token, and nothing here is logged.
+data: only an admin sees it, and nothing here is logged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.chassis.access import Role, guarded
+from schemas.catalogue import load_catalogue
+from schemas.personal import masked
+from services.chassis.access import Role, guarded, may
 from services.chassis.api import ApiPort, Fault, problem
 
 ORDERS_MAX = 100
@@ -42,12 +44,21 @@ def routes(port: ApiPort) -> list[Route]:
         if len(orders) == ORDERS_MAX:
             more = f"/customers/{customer_id}?after={orders[-1]['order_id']}"
         shown = _opened(rows[0], "captured", "refunded")
+        shown |= _personal(shown, may_see=may(request, Role.ADMIN))
         return JSONResponse({**shown, "history": [_order(row) for row in orders], "next": more})
 
     return [
         guarded("/customers", totals, needs=Role.VIEWER),
         guarded("/customers/{customer_id}", customer, needs=Role.VIEWER),
     ]
+
+
+def _personal(row: Mapping[str, object], *, may_see: bool) -> dict[str, object]:
+    """What the command that opened the record calls personal."""
+    record = load_catalogue().records["baton.crm.OpenCustomerRecord"]
+    shown = masked(record, dict(row), may_see=may_see)
+    assert isinstance(shown, dict)
+    return shown
 
 
 def _order(row: Mapping[str, object]) -> dict[str, object]:

@@ -121,10 +121,13 @@ class Port:
 
 
 def client(
-    routes: Callable[[ApiPort], Sequence[Route]], port: Port, folder: Path
+    routes: Callable[[ApiPort], Sequence[Route]],
+    port: Port,
+    folder: Path,
+    role: Role = Role.OPERATOR,
 ) -> httpx.AsyncClient:
     """A client with the token of the routes as the chassis serves them."""
-    gate = gate_for(folder, {"open-sesame": Role.OPERATOR})
+    gate = gate_for(folder, {"open-sesame": role})
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(secured(routes(port), gate)),
         base_url="http://service",

@@ -19,6 +19,7 @@ from schemas.crm import (
 )
 from schemas.orchestrator import OrderCancelled, OrderFulfilled
 from schemas.orders import OrderPlaced
+from services.chassis.access import Role
 from services.chassis.handlers import changed, done
 from services.crm.api import routes
 from services.crm.domain import Customer, CustomerOrder, OutcomeChanged, Placed, points_of
@@ -256,18 +257,24 @@ def test_the_rows_fit_their_tables_and_the_reads_find_them() -> None:
 
 
 async def test_a_customer_is_shown_with_the_orders(tmp_path: Path) -> None:
-    """Record, totals and history as one answer; the totals of all beside it."""
+    """Record, totals and history as one answer; the totals of all beside it.
+
+    The name is an admin's to see: to everybody else it is masked.
+    """
     after = desk().tell_all([PLACED, CAPTURED, FULFILLED])
     after.tell(OpenCustomerRecord("c1", "EIRE", "Ada"))
     async with client(routes, Port(after, MIGRATIONS), tmp_path) as http:
         shown = await http.get("/customers/c1")
         totals = await http.get("/customers")
+    async with client(routes, Port(after, MIGRATIONS), tmp_path, Role.ADMIN) as http:
+        seen = await http.get("/customers/c1")
 
+    assert seen.json() == {**shown.json(), "name": "Ada"}
     assert shown.json() == {
         "customer_id": "c1",
         "record": "open",
         "country": "EIRE",
-        "name": "Ada",
+        "name": "***",
         "orders": 1,
         "fulfilled": 1,
         "cancelled": 0,
