@@ -10,7 +10,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Final, cast
@@ -26,7 +26,7 @@ from schemas.topics import ANY, PARTITIONS_CLUSTER, PARTITIONS_LOCAL, TOPICS
 from services.chassis.access import Guarded
 from services.chassis.gate import Gate
 from services.chassis.letters_http import letter_routes
-from services.chassis.metrics import CHASSIS, Family
+from services.chassis.metrics import Family
 from services.chassis.settings import ELSEWHERE, Described, Settings
 from services.chassis.surface import REASONS
 
@@ -100,16 +100,17 @@ def _told_more() -> Iterator[tuple[str, type[Settings]]]:
 
 
 def _metrics() -> str:
-    lists = {
-        "Every process exports": CHASSIS,
-        "The orchestrator exports of its sagas": _named("orchestrator.metrics", "SAGAS"),
-        "The console exports of itself": _named("orchestrator.operate.metrics", "CONSOLE"),
-    }
     heads = ("metric", "type", "labels", "meaning")
     return "\n".join(
-        f"{title}:\n\n{table(heads, map(_metric, cast('tuple[Family, ...]', families)))}"
-        for title, families in lists.items()
+        f"Exported by {exporter}:\n\n{table(heads, map(_metric, families))}"
+        for exporter, families in catalogue().items()
     )
+
+
+def catalogue() -> Mapping[str, tuple[Family, ...]]:
+    """Who exports which metrics."""
+    found = _named("orchestrator.operate.metric_work", "CATALOGUE")
+    return cast("Mapping[str, tuple[Family, ...]]", found)
 
 
 def _metric(family: Family) -> Sequence[str]:
