@@ -7,7 +7,7 @@
 #   make check         lints, types and the architecture
 #   make bench         speed and memory (BENCH_S=30 seconds a measurement)
 #   make prove         seeds, mutants, kills and costly tests for MINUTES=30; tests/PROOF.md tells
-#   make reference     write deploy/REFERENCE.md and the README's pictures from the code
+#   make reference     write deploy/REFERENCE.md, dashboards and the README's pictures from the code
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

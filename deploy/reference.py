@@ -1,4 +1,4 @@
-"""deploy/REFERENCE.md and the pictures of README.md, written from the code that they describe.
+"""REFERENCE.md, the README's pictures and the dashboards, written from the code they describe.
 
 `make reference` runs it; a test fails while a committed file says anything else than the code.
 Orchestrator and services are looked up by their names, as everywhere in this folder.
@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, cast
 
+from deploy import dashboards
 from deploy.local.retail.rules import RULES
 from deploy.local.sandboxes.values import TEST_VALUES
 from deploy.local.stack import COMMAND_LINE_ONLY, SERVICES
@@ -279,6 +280,8 @@ SECTIONS: Final[dict[str, Callable[[], str]]] = {
 def main() -> int:
     REFERENCE.write_text(reference(), encoding="utf-8")
     README.write_text(pictured(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for file, text in dashboards.files().items():
+        file.write_text(text, encoding="utf-8")
     return 0
 
 
