@@ -13,10 +13,16 @@ from deploy.verbs import verbs
 from schemas.topics import topic_named
 from services.chassis.bus import OffsetOutside
 from services.chassis.messages import TopicPartition
+from tests.monitored import ALERTS, rules, told
 
 RUNBOOK = (Path(deploy.__file__).parent / "RUNBOOK.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL)
-LINES = [line for block in BLOCKS for line in block.splitlines() if line]
+LINES = [
+    line.partition(" > ")[0]
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("baton ")
+]
 
 
 def check_line(line: str) -> None:
@@ -54,11 +60,30 @@ def test_a_command_that_does_not_exist_is_found_out() -> None:
 def test_the_three_disasters_stand_there() -> None:
     headings = re.findall(r"^## (.*)$", RUNBOOK, re.MULTILINE)
 
-    assert headings == [
+    assert headings[:3] == [
         "Database restored from a backup",
         "Topic truncated",
         "Log shorter than stored offset",
     ]
+
+
+def test_every_alert_stands_there_once_and_whole() -> None:
+    """What it means, how it shows, what to type, when to worry."""
+    parts = dict(re.findall(r"^## (Saga\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
+
+    assert list(parts) == list(dict.fromkeys(rule["alert"] for rule in rules(ALERTS)))
+    for name, text in parts.items():
+        for word in ("**Means.**", "**Shows.**", "**Type.**", "**Worry**", "```sh\nbaton "):
+            assert word in text, (name, word)
+
+
+def test_every_metric_of_the_runbook_is_exported() -> None:
+    """By its whole name, in backquotes."""
+    names = set(re.findall(r"`(saga_[a-z_]+|saga:[a-z0-9_:]+)", RUNBOOK))
+
+    assert len(names) > 15
+    known = {name.removesuffix("_count") for name in told()}
+    assert {name.removesuffix("_count") for name in names} - known == set()
 
 
 def test_the_alarm_of_a_position_outside_the_log_says_what_to_type() -> None:
