@@ -6,11 +6,12 @@ loses nothing. What is counted, and with which labels, stands in `orchestrator.m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.engine.draw import edges
 from orchestrator.engine.instance import Entry, Instance, Resend, Send
-from orchestrator.engine.machine import Kind, Phase, Result
+from orchestrator.engine.machine import Kind, Phase, Result, StepEvent
+from orchestrator.engine.plan import Ask
 from orchestrator.engine.shell import Moved
 from orchestrator.gauges import look
 from orchestrator.metrics import SAGAS, SagaMetrics, Shape
@@ -39,7 +40,17 @@ def shape_of(saga: Saga[object]) -> Shape:
         saga.plan.names,
         {ask.contract.name: ask.contract.owner for ask in asks},
         tuple(edges(saga)),
+        {ask.contract.name: tuple(_replies(saga, ask)) for ask in asks},
     )
+
+
+def _replies(saga: Saga[object], ask: Ask[object]) -> Iterator[str]:
+    """How a command may end. Only what can be taken back times out: the rest is sent again."""
+    yield "ok"
+    if StepEvent.REFUSED in ask.reads.values():
+        yield "rejected"
+    if ask.kind is Kind.DO and ask.index < saga.plan.turning:
+        yield "timeout"
 
 
 def _of_both(one: Shape, other: Shape) -> Shape:
@@ -50,6 +61,7 @@ def _of_both(one: Shape, other: Shape) -> Shape:
         tuple(dict.fromkeys((*one.steps, *other.steps))),
         {**one.commands, **other.commands},
         tuple(dict.fromkeys((*one.edges, *other.edges))),
+        {**one.replies, **other.replies},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.engine.standing import REASONS
 from orchestrator.gauges import Open
@@ -41,7 +41,6 @@ SAGAS = (
 
 EXEMPLAR_FROM_S = 1.0
 OUTCOMES = ("completed", "compensated")
-REPLIES = ("ok", "rejected", "timeout")
 TRIGGERS = ("event", "timer", "operator")
 NOT_OPEN = "not_open"  # the state of a parked key that no open saga speaks for
 
@@ -50,7 +49,8 @@ NOT_OPEN = "not_open"  # the state of a parked key that no open saga speaks for
 class Shape:
     """What of a definition becomes labels.
 
-    `states`: name → terminal; `commands`: name → target; `edges`: from one state to another.
+    `states`: name → terminal; `commands`: name → target; `edges`: from one state to another;
+    `replies`: command → how it may end.
     """
 
     saga: str
@@ -58,6 +58,7 @@ class Shape:
     steps: tuple[str, ...]
     commands: Mapping[str, str]
     edges: tuple[tuple[str, str], ...] = ()
+    replies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class SagaMetrics:
@@ -131,17 +132,18 @@ class SagaMetrics:
         begin("saga_started_total", saga)
         begin("saga_finished_total", saga, OUTCOMES)
         begin("saga_duration_seconds", saga, OUTCOMES)
-        begin("saga_state_duration_seconds", saga, shape.states)
+        still = [state for state, terminal in shape.states.items() if not terminal]
+        begin("saga_state_duration_seconds", saga, still)
         for before, after in shape.edges:
             begin("saga_transitions_total", saga, (before,), (after,), TRIGGERS)
-        still = [state for state, terminal in shape.states.items() if not terminal]
         begin("saga_instances", saga, still, ("false",))
         begin("saga_oldest_instance_age_seconds", saga, still)
         begin("saga_stuck_instances", saga, still, REASONS)
         begin("saga_timer_oldest_due_seconds", saga)
         for command, target in shape.commands.items():
             begin("saga_commands_sent_total", saga, (command,), (target,))
-            begin("saga_command_reply_seconds", saga, (command,), (target,), REPLIES)
+            replies = shape.replies.get(command, ("ok",))
+            begin("saga_command_reply_seconds", saga, (command,), (target,), replies)
         begin("saga_step_retries_total", saga, shape.steps, ("no_reply", "operator"))
         begin("saga_compensations_total", saga, shape.steps, ("ok", "overdue", "skipped"))
 

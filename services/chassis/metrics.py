@@ -31,10 +31,13 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 LONG = (.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)  # fmt: skip
-MID = (.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900)  # fmt: skip
+# There is one for each type or topic that a process reads: few bounds keep the registry small.
+HANDLE = (.001, .01, .1, 1, 10)  # fmt: skip
+AGE = (.1, .5, 2.5, 10, 60, 600, 3600)  # fmt: skip
 FAST = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)  # fmt: skip
 
 RESULTS = ("applied", "duplicate", "ignored", "late", "rejected", "parked", "forged")
+UNREAD = ("rejected", "parked", "forged")  # what may become of a message of an unknown type
 OTHER = "other"
 
 Labels = tuple[str, ...]
@@ -57,9 +60,9 @@ CHASSIS = (
     Family("saga_events_consumed_total", "counter", ("service", "topic", "event", "result"),
            "Messages taken from a topic, by what became of them"),
     Family("saga_event_handle_seconds", "histogram", ("service", "event"),
-           "From taking a message up until what it leads to was decided, not yet written", MID),
+           "From taking a message up until what it leads to was decided, not yet written", HANDLE),
     Family("saga_event_age_seconds", "histogram", ("service", "topic"),
-           "From when a message says that it was made until it was committed here", LONG),
+           "From when a message says that it was made until it was committed here", AGE),
     Family("saga_events_published_total", "counter", ("service", "topic", "event"),
            "Messages that the broker acknowledged"),
     Family("saga_outbox_pending", "gauge", ("service",), "Committed messages not yet acknowledged"),
@@ -207,12 +210,14 @@ class Meters(Collector):
 class Known:
     """What a process knows at its start; nothing else ever becomes a label value.
 
-    `read` and `written`: topic → the types on it. `reasons`: of dead letters.
+    `read` and `written`: topic → the types on it. `reasons`: of dead letters. `results`: what may
+    become of a message whose type is known.
     """
 
     read: Mapping[str, Iterable[str]]
     written: Mapping[str, Iterable[str]]
     reasons: Iterable[str] = ()
+    results: Iterable[str] = RESULTS
     operations: Iterable[str] = ("commit",)
 
 
@@ -235,7 +240,7 @@ class Metrics:
         self._events = frozenset().union(*self._read.values()) if self._read else frozenset()
         self._reasons = frozenset(known.reasons)
         self._operations = frozenset(known.operations)
-        self._begin()
+        self._begin(tuple(known.results))
         self.meters.set("saga_build_info", (service, version, commit), 1)
 
     def consumed(self, topic: str, event: str, result: str, n: int = 1) -> None:
@@ -249,13 +254,18 @@ class Metrics:
             self.consumed(topic, event, result, n)
 
     def handled(self, took: Iterable[Took], now_us: int) -> None:
-        """Of one transaction, committed now. The only call that is made for every message."""
+        """Of one transaction, committed now: of messages understood, so of known types.
+
+        The only call that is made for every message.
+        """
         handling, ages = self._handling, self._ages
-        other, elsewhere = handling[OTHER], ages[OTHER]
         for topic, event, time_us, seconds in took:
-            handling.get(event, other).observe(seconds)
+            handled, aged = handling.get(event), ages.get(topic)
+            if handled is None or aged is None:
+                continue  # redriven, of a topic that is not read any more
+            handled.observe(seconds)
             # A publisher's clock may be ahead of ours.
-            ages.get(topic, elsewhere).observe(max(0.0, (now_us - time_us) / 1_000_000))
+            aged.observe(max(0.0, (now_us - time_us) / 1_000_000))
 
     def published(self, topic: str, event: str, n: int = 1) -> None:
         topic, event = self._placed(self._written, topic, event)
@@ -318,24 +328,25 @@ class Metrics:
         labels = (route, method if method in _METHODS else OTHER, str(code))
         self.meters.observe("saga_http_request_seconds", labels, seconds)
 
-    def _begin(self) -> None:
+    def _begin(self, results: Iterable[str]) -> None:
         begin, mine = self.meters.begin, (self.service,)
         for topic, types in (*self._read.items(), (OTHER, frozenset())):
-            begin("saga_events_consumed_total", mine, (topic,), (*types, OTHER), RESULTS)
-            begin("saga_dead_letters_total", mine, (topic,), (*self._reasons, OTHER))
+            begin("saga_events_consumed_total", mine, (topic,), types, results)
+            begin("saga_events_consumed_total", mine, (topic,), (OTHER,), UNREAD)
+            reasons = (*self._reasons, OTHER) if types else (OTHER,)
+            begin("saga_dead_letters_total", mine, (topic,), reasons)
             for name in _BY_TOPIC:
                 begin(name, mine, (topic,))
         for topic, types in self._written.items():
             begin("saga_events_published_total", mine, (topic,), (*types, OTHER))
-        violated = (*self._events, OTHER)
-        begin("saga_contract_violations_total", mine, violated, ("schema", "version"))
+        begin("saga_contract_violations_total", mine, (OTHER,), ("schema", "version"))
         begin("saga_store_operation_seconds", self._operations)
         bound, service = self.meters.bound, self.service
         self._handling = {
-            event: bound("saga_event_handle_seconds", service, event) for event in violated
+            event: bound("saga_event_handle_seconds", service, event) for event in self._events
         }
         self._ages = {
-            topic: bound("saga_event_age_seconds", service, topic) for topic in (*self._read, OTHER)
+            topic: bound("saga_event_age_seconds", service, topic) for topic in self._read
         }
         for family in CHASSIS:
             if family.labels == ("service",):

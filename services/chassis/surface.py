@@ -25,7 +25,7 @@ from services.chassis.gateways import Gateways
 from services.chassis.health import Check, operations_app, serving
 from services.chassis.items import Applied
 from services.chassis.letters_http import Tells, letter_routes
-from services.chassis.metrics import Family, Known, Meters, Metrics
+from services.chassis.metrics import RESULTS, Family, Known, Meters, Metrics
 from services.chassis.positions import Positions
 from services.chassis.reading import Reading
 from services.chassis.relay import Relay
@@ -52,13 +52,17 @@ REASONS = (
     "wrong_type",
     "wrong_writer",
 )
+# Only a program that judges replies, and counts what it decides, has these besides.
+_JUDGED = frozenset({"conflicting_start", "unknown_saga", "wrong_command"})
+_JUDGEMENTS = frozenset({"forged", "late", "rejected"})
 _VIOLATIONS: Mapping[str, Literal["schema", "version"]] = {
     "undecodable": "schema",
     "out_of_bounds": "schema",
     "unknown_schema": "version",
 }
 _MEASURE_S = 2.0
-_REST = 19  # times as long as measuring took
+_MEASURE_MAX_S = 60.0
+_REST = 19  # a twentieth of the time, at most, goes into looking through a program's own tables
 _UNASSIGNED_FORGIVEN_S = 60.0
 _SILENCE_FORGIVEN_S = 15.0
 _log = logging.getLogger(__name__)
@@ -111,7 +115,7 @@ class Surface:
         self._waiting = Check("kafka", ok=False, reason="waiting for Kafka and its topics")
         self.metrics = Metrics(
             name,
-            _known(name),
+            _known(name, judges=counting is not None),
             version=version("baton-saga"),
             families=() if counting is None else counting.families,
         )
@@ -192,7 +196,9 @@ class Surface:
         return 0.0 if moment_s is None else max(self._clock.monotonic_s() - moment_s, 0.001)
 
     async def measure_often(self) -> None:
-        await asyncio.gather(_often(self._clock, self._measure), _often(self._clock, self._look))
+        await asyncio.gather(
+            _often(self._clock, self._measure, rest=0), _often(self._clock, self._look, rest=_REST)
+        )
 
     async def _look(self) -> None:
         assert self._parts is not None
@@ -233,18 +239,19 @@ class Surface:
         metrics.store_log(await store.log_bytes())
 
 
-async def _often(clock: Clock, measure: Callable[[], Awaitable[None]]) -> None:
-    """Again and again; what takes long is done less often, for a twentieth of the time at most."""
+async def _often(clock: Clock, measure: Callable[[], Awaitable[None]], *, rest: float) -> None:
+    """Again and again, with a pause of `rest` times as long as it took, within bounds."""
     while True:
         began_s = clock.monotonic_s()
         try:
             await measure()
         except (BusError, StoreError) as error:
             _log.warning("metrics wait", extra={"reason": str(error)})
-        await asyncio.sleep(max(_MEASURE_S, _REST * (clock.monotonic_s() - began_s)))
+        took_s = clock.monotonic_s() - began_s
+        await asyncio.sleep(min(max(_MEASURE_S, rest * took_s), _MEASURE_MAX_S))
 
 
-def _known(name: str) -> Known:
+def _known(name: str, *, judges: bool) -> Known:
     catalogue = load_catalogue()
     written = {topic.name: topic.types for topic in TOPICS if topic.may_write(name)}
     written.setdefault(
@@ -253,5 +260,6 @@ def _known(name: str) -> Known:
     return Known(
         read={topic.name: topic.types for topic in topics_read_by(name)},
         written=written,
-        reasons=REASONS,
+        reasons=[each for each in REASONS if judges or each not in _JUDGED],
+        results=[each for each in RESULTS if judges or each not in _JUDGEMENTS],
     )

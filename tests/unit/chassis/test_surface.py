@@ -111,6 +111,29 @@ async def test_a_program_looks_at_its_own_tables_through_the_reading_connection(
     assert Looking.looked == [(store, NOW_US)]
 
 
+@pytest.mark.parametrize("judges", [True, False])
+def test_only_who_judges_replies_has_what_may_come_of_it(*, judges: bool) -> None:
+    """A service neither forges nor starts conflicts; label sets that nobody needs cost the same."""
+
+    class Judging:
+        families = ()
+
+        def begin(self, meters: object) -> None: ...
+        def count(self, facts: object) -> None: ...
+        async def look(self, read: object, now_us: int) -> None: ...
+
+    settings = Settings(service="billing", kafka_bootstrap_servers="k:1", home=Path())
+    made = Surface("billing", settings, HandClock(), Judging() if judges else None)
+    mine = {"service": "billing", "topic": COMMANDS}
+    late = {"event": "baton.billing.VoidPayment", "result": "late"}
+    found = [
+        value(made, "saga_events_consumed_total", **mine, **late),
+        value(made, "saga_dead_letters_total", **mine, reason="wrong_command"),
+    ]
+    assert found == ([0, 0] if judges else [None, None])
+    assert value(made, "saga_dead_letters_total", **mine, reason="undecodable") == 0
+
+
 def test_each_message_that_was_handled_is_observed(surface: Surface) -> None:
     """With its age at the commit, by the process's clock."""
     took = Took(COMMANDS, "baton.billing.VoidPayment", NOW_US - 3 * SECOND_US, 0.25)

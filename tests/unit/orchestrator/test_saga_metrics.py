@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from orchestrator.meters import shape_of
 from orchestrator.metrics import SAGAS, SagaMetrics, Shape
 from orchestrator.operate.metrics import CONSOLE
+from orchestrator.sagas.fulfilment import FULFILMENT
 from orchestrator.sagas.onboarding import ONBOARDING
 from services.chassis.metrics import CHASSIS, Family, Meters
 
@@ -62,6 +63,26 @@ def test_sagas_are_counted_by_what_their_definition_names(meters: Meters) -> Non
         "saga_duration_seconds",
         "saga_state_duration_seconds",
     ]
+
+
+def test_a_command_ends_only_as_its_contract_and_its_step_allow(meters: Meters) -> None:
+    """A pivot is never given up, a retriable step never refused, an undo neither."""
+    SagaMetrics(meters, [shape_of(FULFILMENT)])  # type: ignore[arg-type]
+    found: dict[str, set[str]] = {}
+    for name, labels in series(meters):
+        if name == "saga_command_reply_seconds_count":
+            of = dict(labels)
+            found.setdefault(of["command"], set()).add(of["result"])
+    assert found == {
+        "ReserveStock": {"ok", "rejected", "timeout"},
+        "AuthorisePayment": {"ok", "rejected", "timeout"},
+        "BookShipment": {"ok", "rejected", "timeout"},
+        "CapturePayment": {"ok", "rejected"},
+        "DispatchShipment": {"ok"},
+        "ReleaseStock": {"ok"},
+        "VoidPayment": {"ok"},
+        "CancelShipment": {"ok"},
+    }
 
 
 def test_changes_of_state_are_there_before_the_first(meters: Meters) -> None:
