@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from deploy.grafana import SAGAS, SERVICES, STUCK, Asked, Dashboard, Panel, Row, as_json
+from deploy.grafana import SAGAS, SERVICES, STUCK, Asked, Band, Dashboard, Panel, as_json
 
 FOLDER: Final = Path(__file__).parent / "monitoring" / "grafana" / "dashboards"
 _EACH = "$__rate_interval"
@@ -39,7 +39,9 @@ def _stat(title: str, unit: str, says: str, expr: str, link: str) -> Panel:
     return Panel(title, "stat", unit, says, [Asked(expr, at_once=True)], link)
 
 
-def _lines(title: str, unit: str, says: str, expr: str, name: str, link: str) -> Panel:
+def _lines(
+    title: str, unit: str, says: str, expr: str, *, name: str, link: str = SERVICES
+) -> Panel:
     return Panel(title, "timeseries", unit, says, [Asked(expr, name)], link)
 
 
@@ -47,7 +49,7 @@ def _bars(title: str, says: str, expr: str, name: str, link: str) -> Panel:
     return Panel(title, "timeseries", "short", says, [Asked(expr, name)], link, stacked=True)
 
 
-_NOW = Row(
+_NOW = Band(
     "Now",
     [
         _stat("Open", "short", "Sagas that have not ended.",
@@ -76,14 +78,14 @@ OPERATIONS: Final = Dashboard(
     "Are orders ending, how fast, and what holds up those that do not?",
     [
         _NOW,
-        Row("Ends", [
+        Band("Ends", [
             _bars("Outcomes", "Sagas that ended, by how.",
                   f"sum by (outcome) (increase(saga_finished_total{{{_OF}}}[{_EACH}]))",
                   "{{outcome}}", _ENDED),
             _bars("Stuck by reason", "The first of the seven reasons that holds.",
                   f"sum by (reason) ({_STUCK})", "{{reason}}", _BY_REASON),
         ]),
-        Row("Time", [
+        Band("Time", [
             Panel("Duration", "timeseries", "s", "Start to end; dots are single sagas.",
                   [Asked(_p(q, "saga_duration_seconds", "le", _OF), f"p{q * 100:g}")
                    for q in (0.5, 0.95, 0.99)], SAGAS),
@@ -91,20 +93,20 @@ OPERATIONS: Final = Dashboard(
                   [Asked("sum by (le) (increase(saga_state_duration_seconds_bucket"
                          f"{{{_OF}}}[{_EACH}]))", "{{le}}")], SAGAS),
         ]),
-        Row("States", [
+        Band("States", [
             _lines("Open by state", "short", "Where open sagas stand.",
                    f'sum by (saga, state) (max by (saga, state) (saga_instances{{{_OF}, '
-                   'terminal="false"}))', "{{saga}} {{state}}", _BY_STATE),
+                   'terminal="false"}))', name="{{saga}} {{state}}", link=_BY_STATE),
             Panel("Transitions", "table", "short", "Changes of state over the time shown.",
                   [Asked("sum by (saga, from_state, to_state, trigger) "
                          f"(increase(saga_transitions_total{{{_OF}}}[$__range])) > 0",
                          at_once=True)], SAGAS),
         ]),
-        Row("Commands", [
+        Band("Commands", [
             _lines("Reply time p95 by command", "s",
                    "First sending to applied reply; timeouts count as such.",
                    _p(0.95, "saga_command_reply_seconds", "command, target, le", _OF),
-                   "{{command}} → {{target}}", _BY_TARGET),
+                   name="{{command}} → {{target}}", link=_BY_TARGET),
             Panel("Retries and compensations by step", "timeseries", "short",
                   "Commands sent again, and undos by how they ended.",
                   [Asked(f"sum by (step, cause) (increase(saga_step_retries_total{{{_OF}}}"
@@ -113,7 +115,7 @@ OPERATIONS: Final = Dashboard(
                          f"[{_EACH}]))", "{{step}} undone: {{result}}")],
                   STUCK, stacked=True),
         ]),
-        Row("Alerts", [
+        Band("Alerts", [
             Panel("Firing and pending", "alertlist", "short",
                   "Each with its section of deploy/RUNBOOK.md.", [], STUCK),
             _bars("What people did", "Actions of operators: the work that is left to them.",
@@ -129,45 +131,44 @@ TECHNICAL: Final = Dashboard(
     "Saga · Services and Kafka",
     "Does every process read, decide and say in time?",
     [
-        Row("$service", [
+        Band("$service", [
             _bars("Consumed by result", "Messages taken, by what became of them.",
                   f"sum by (result) (increase(saga_events_consumed_total{{{_AT}}}[{_EACH}]))",
                   "{{result}}", SERVICES),
             _lines("Handling p95", "s", "Until it was decided what a message leads to.",
-                   _p(0.95, "saga_event_handle_seconds", "service, le", _AT), "{{service}}",
-                   SERVICES),
+                   _p(0.95, "saga_event_handle_seconds", "service, le", _AT), name="{{service}}"),
             _lines("Age p95", "s", "From a message's own time until it was committed.",
-                   _p(0.95, "saga_event_age_seconds", "topic, le", _AT), "{{topic}}", SERVICES),
+                   _p(0.95, "saga_event_age_seconds", "topic, le", _AT), name="{{topic}}"),
             _lines("Lag", "s", "How long the oldest message that is not applied has waited.",
-                   f"max by (topic) (saga_consumer_lag_seconds{{{_AT}}})", "{{topic}}", SERVICES),
+                   f"max by (topic) (saga_consumer_lag_seconds{{{_AT}}})", name="{{topic}}"),
         ], height=7, repeat="service"),
-        Row("What waits", [
+        Band("What waits", [
             _lines("Outbox", "s", "Age of the oldest message that is not acknowledged.",
-                   f"max by (service) (saga_outbox_oldest_age_seconds{{{_AT}}})", "{{service}}",
-                   SERVICES),
+                   f"max by (service) (saga_outbox_oldest_age_seconds{{{_AT}}})",
+                   name="{{service}}"),
             _lines("Dead letters", "short", "Those that nobody has settled.",
                    f"max by (service, topic) (saga_dead_letters_pending{{{_AT}}}) > 0",
-                   "{{service}} {{topic}}", "/dead-letters"),
+                   name="{{service}} {{topic}}", link="/dead-letters"),
             _lines("Parked keys", "short", "Keys whose messages wait for a person.",
-                   f"max by (service) (saga_parked_keys{{{_AT}}})", "{{service}}",
-                   "/dead-letters"),
+                   f"max by (service) (saga_parked_keys{{{_AT}}})",
+                   name="{{service}}", link="/dead-letters"),
             _bars("Contract violations", "Payloads that break their contract.",
                   f"sum by (service, kind) (increase(saga_contract_violations_total{{{_AT}}}"
                   f"[{_EACH}]))", "{{service}} {{kind}}", "/dead-letters"),
         ]),
-        Row("Process", [
+        Band("Process", [
             _lines("Transaction p95", "s", "One transaction of the database.",
                    "histogram_quantile(0.95, sum by (service, le) ("
                    + _here(f"rate(saga_store_operation_seconds_bucket[{_EACH}])") + "))",
-                   "{{service}}", SERVICES),
+                   name="{{service}}"),
             _lines("CPU", "percentunit", "Of one core.",
-                   _here(f"rate(process_cpu_seconds_total[{_EACH}])"), "{{service}}", SERVICES),
+                   _here(f"rate(process_cpu_seconds_total[{_EACH}])"), name="{{service}}"),
             _lines("Memory", "bytes", "Resident.",
-                   _here("process_resident_memory_bytes"), "{{service}}", SERVICES),
+                   _here("process_resident_memory_bytes"), name="{{service}}"),
             _lines("HTTP p95", "s", "Requests to consoles and services.",
-                   _p(0.95, "saga_http_request_seconds", "route, le", ""), "{{route}}", SERVICES),
+                   _p(0.95, "saga_http_request_seconds", "route, le", ""), name="{{route}}"),
             _lines("Live streams", "short", "Pages that browsers keep open.",
-                   "sum by (page) (saga_console_streams) > 0", "{{page}}", SERVICES),
+                   "sum by (page) (saga_console_streams) > 0", name="{{page}}"),
         ]),
     ],
     _SERVICE,
@@ -178,7 +179,7 @@ BUSINESS: Final = Dashboard(
     "Saga · Business",
     "How many orders end well, and what are the others refused for?",
     [
-        Row("Orders", [
+        Band("Orders", [
             _bars("Orders by outcome", "Completed are delivered, compensated are cancelled.",
                   f"sum by (outcome) (increase(saga_finished_total{{{_OF}}}[{_EACH}]))",
                   "{{outcome}}", _ENDED),
@@ -190,7 +191,7 @@ BUSINESS: Final = Dashboard(
                   f'sum by (step) (increase(saga_compensations_total{{{_OF}, result="ok"}}'
                   f"[{_EACH}]))", "{{step}}", f"{SAGAS}?query=phase%3Dcompensated"),
         ]),
-        Row("Over the time shown", [
+        Band("Over the time shown", [
             _stat("Completed", "short", "Orders delivered.",
                   f'sum(increase(saga_finished_total{{{_OF}, outcome="completed"}}[$__range]))',
                   f"{SAGAS}?query=phase%3Dcompleted"),

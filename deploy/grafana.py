@@ -43,7 +43,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Band:
     """Panels side by side. `repeat`: one such row for each value of that variable."""
 
     title: str
@@ -59,7 +59,7 @@ class Dashboard:
     uid: str
     title: str
     says: str
-    rows: Sequence[Row]
+    rows: Sequence[Band]
     variables: dict[str, str] = field(default_factory=dict)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -24,16 +24,16 @@ PROCESS: Final = {
 }
 
 
-def rules(file: Path) -> list[dict[str, Any]]:
+def rules(file: Path) -> list[dict[str, object]]:
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     return [rule for group in content["groups"] for rule in group["rules"]]
 
 
-def boards() -> dict[str, dict[str, Any]]:
+def boards() -> dict[str, dict[str, object]]:
     return {file.name: json.loads(file.read_text(encoding="utf-8")) for file in FOLDER.iterdir()}
 
 
-def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
+def panels(board: dict[str, object]) -> list[dict[str, object]]:
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +18,7 @@ from tests.monitored import ALERTS, CASES, RULES, boards, expressions, panels, r
 from tests.promql import plain, unknown
 
 RUNBOOK = MONITORING.parent / "RUNBOOK.md"
-Board = dict[str, Any]
+Board = dict[str, object]
 
 
 @pytest.fixture
