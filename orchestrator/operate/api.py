@@ -77,7 +77,9 @@ class Questions:
         return JSONResponse(of_stuck(stuck, self._reading.now_us()))
 
     async def count(self, request: Request) -> Response:
-        return JSONResponse({"count": await self._reading.count(_filter(request))})
+        """`whole` is false when there may be more than could be looked at."""
+        counted = await self._reading.count(_filter(request))
+        return JSONResponse({"count": counted.number, "whole": counted.whole})
 
     async def saga(self, request: Request) -> Response:
         """The newest of the sagas of that name; `others` are the ids of the rest."""

@@ -1,29 +1,54 @@
 """What to look for, as people type it: `state=awaiting_payment reason=no_reply age>10m`.
 
-One grammar for the API and the command line. Terms are joined by and, the values of one term by
+One grammar for pages, API and command line. Terms are joined by and, the values of one term by
 commas, which mean or. `state`, `reason` and `service` say what a saga is now; `age` is the age of
-what is open, so it finds nothing that has finished. Knows no database.
+what is open, so it finds nothing that has finished; `started` is when it began, whatever became of
+it; `stuck` is why it does not go on, `any` for whatever reason. Knows no database.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from orchestrator.engine.machine import TERMINAL, Phase
 from orchestrator.operate.sagas import SagaView
 
-NAMES = ("state", "phase", "reason", "definition", "key", "service")
+NAMES = ("state", "phase", "reason", "stuck", "definition", "version", "key", "service")
 _TERM = re.compile(r"(?P<name>[a-z]+)(?P<sign>[=<>])(?P<value>\S+)")
 _DURATION = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[smhd])")
 _UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _OPEN = frozenset(phase.value for phase in Phase if phase not in TERMINAL)
 _FINISHED = frozenset(phase.value for phase in TERMINAL)
+_EVER_US = 1 << 62
 TERMS_MAX = 20
 
 
 class BadFilter(ValueError):
     """A filter that cannot be read; the message names the term and says how it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """When: on a day (from, up to), and within or before so long ago."""
+
+    day_us: tuple[int, int] | None = None
+    within_us: int | None = None
+    before_us: int | None = None
+
+    def span_us(self, now_us: int) -> tuple[int, int]:
+        """From when, and up to when."""
+        start, end = self.day_us or (0, _EVER_US)
+        if self.within_us is not None:
+            start = max(start, now_us - self.within_us)
+        if self.before_us is not None:
+            end = min(end, now_us - self.before_us)
+        return start, end
+
+    def holds(self, started_us: int, now_us: int) -> bool:
+        start, end = self.span_us(now_us)
+        return start <= started_us < end
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +61,11 @@ class Filter:
     definitions: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
+    stuck: frozenset[str] = frozenset()
+    versions: frozenset[str] = frozenset()
     older_us: int | None = None
     younger_us: int | None = None
+    started: Started = Started()
 
     @property
     def wanted_phases(self) -> frozenset[str]:
@@ -47,7 +75,7 @@ class Filter:
             wanted &= self.states
         elif self.states and not self.states & _FINISHED:
             wanted &= _OPEN
-        if self.services or self.older_us is not None or self.younger_us is not None:
+        if self.services or self.stuck or (self.older_us, self.younger_us) != (None, None):
             wanted &= _OPEN
         return wanted
 
@@ -61,15 +89,30 @@ class Filter:
             saga.phase.value in self.wanted_phases
             and _among(self.states, saga.state)
             and _among(self.reasons, saga.reason, saga.stuck(now_us))
+            and _among(self.stuck, saga.stuck(now_us), "any" if saga.stuck(now_us) else "")
             and _among(self.definitions, saga.definition)
+            and _among(self.versions, str(saga.definition_version))
+            and self.started.holds(saga.started_us, now_us)
             and _among(self.keys, saga.key)
             and _among(self.services, *(each.service for each in saga.waiting))
             and (self.older_us is None or age_us > self.older_us)
             and (self.younger_us is None or age_us < self.younger_us)
         )
 
+    @property
+    def told_by_kind(self) -> bool:
+        """Definition, phase and reason of what has finished say whether it matches."""
+        return not (self.keys or self.versions) and self.started == Started()
+
+    @property
+    def told_by_phase(self) -> bool:
+        """So they do of what is open, too."""
+        asked = self.states or self.reasons or self.services or self.stuck
+        aged = (self.older_us, self.younger_us) != (None, None)
+        return self.told_by_kind and not (asked or aged)
+
     def counts(self, definition: str, phase: str, reason: str) -> bool:
-        """Whether finished sagas of this kind match, told by what is counted of them."""
+        """Whether sagas of this kind match, told by what is counted of them."""
         return (
             phase in self.wanted_phases
             and _among(self.states, phase)
@@ -89,6 +132,7 @@ def parse(text: str) -> Filter:
         raise BadFilter(f"a filter has at most {TERMS_MAX} terms, this one has {len(terms)}")
     sets: dict[str, frozenset[str]] = {}
     ages: dict[str, int] = {}
+    started = Started()
     for term in terms:
         read = _TERM.fullmatch(term)
         if read is None:
@@ -96,12 +140,15 @@ def parse(text: str) -> Filter:
         name, sign, value = read["name"], read["sign"], read["value"]
         if name == "age":
             ages[sign] = _age(term, sign, value)
+        elif name == "started":
+            started = _started(started, term, sign, value)
         elif name in NAMES and sign == "=":
             values = frozenset(filter(None, value.split(",")))
             sets[name] = sets[name] & values if name in sets else values
         else:
             known = ", ".join(f"{each}=" for each in NAMES)
-            raise BadFilter(f"{term!r}: the terms are {known}, age> and age<")
+            more = "age>, age<, started<, started> and started="
+            raise BadFilter(f"{term!r}: the terms are {known}, {more}")
     return Filter(
         states=sets.get("state", frozenset()),
         phases=_phases(sets.get("phase", frozenset())),
@@ -109,8 +156,11 @@ def parse(text: str) -> Filter:
         definitions=sets.get("definition", frozenset()),
         keys=sets.get("key", frozenset()),
         services=sets.get("service", frozenset()),
+        stuck=sets.get("stuck", frozenset()),
+        versions=sets.get("version", frozenset()),
         older_us=ages.get(">"),
         younger_us=ages.get("<"),
+        started=started,
     )
 
 
@@ -125,6 +175,23 @@ def _age(term: str, sign: str, value: str) -> int:
     if us is None or sign == "=":
         raise BadFilter(f"{term!r}: write an age as age>90s, age>10m, age<2h or age<1d")
     return us
+
+
+def _started(known: Started, term: str, sign: str, value: str) -> Started:
+    us = duration_us(value)
+    if sign == "<" and us is not None:
+        return replace(known, within_us=us)
+    if sign == ">" and us is not None:
+        return replace(known, before_us=us)
+    try:
+        day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        day = None
+    if sign != "=" or day is None:
+        how = "started<1h (within the last hour), started>1d or started=2026-11-23"
+        raise BadFilter(f"{term!r}: write when a saga started as {how}")
+    start = round(day.timestamp()) * 1_000_000
+    return replace(known, day_us=(start, start + _UNIT_US["d"]))
 
 
 def _phases(given: frozenset[str]) -> frozenset[str]:

@@ -25,6 +25,13 @@ WHERE id < :id AND id >= :id - :window
         OR phase NOT IN ('completed', 'compensated'))
 ORDER BY id DESC LIMIT :limit
 
+-- name: ids.newer
+SELECT id, started_us FROM sagas WHERE id > :after ORDER BY id DESC LIMIT :limit
+
+-- name: ids.at
+-- The first saga from this place on.
+SELECT id, started_us FROM sagas WHERE id >= :id ORDER BY id LIMIT 1
+
 -- name: ids.last
 SELECT coalesce(max(id), 0) AS id FROM sagas
 
@@ -67,6 +74,11 @@ ORDER BY parked_keys.since_us LIMIT :limit
 -- name: journal.of_saga
 SELECT journal.*, sagas.saga_id FROM journal JOIN sagas ON sagas.id = journal.saga
 WHERE journal.saga = :saga AND journal.seq > :after ORDER BY journal.seq LIMIT :limit
+
+-- name: journal.before
+-- The last lines of a saga before this one, the newest first.
+SELECT journal.*, sagas.saga_id FROM journal JOIN sagas ON sagas.id = journal.saga
+WHERE journal.saga = :saga AND journal.seq < :before ORDER BY journal.seq DESC LIMIT :limit
 
 -- name: journal.since
 -- What happened to any saga, in order.

@@ -8,9 +8,10 @@ of its own; an answer of several may be some milliseconds wide.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -27,6 +28,7 @@ PAGE_MAX: Final = 1_000
 EXAMINED_MAX: Final = 50_000
 SUSPECTS_MAX: Final = 10_000
 NEAR_MAX: Final = 3
+COUNTED_PAGES_MAX: Final = 5
 _WINDOW: Final = 5_000
 _SETTLES_WITHIN, _SETTLES_WITHIN_S = 20, 1.0
 _NEWEST: Final = (1 << 62, 1 << 62)
@@ -59,6 +61,24 @@ class OpenCount:
     reason: str
     count: int
     oldest_us: int
+
+
+class Kind(NamedTuple):
+    """What open sagas are told apart by. `stuck`: the reason, or ""."""
+
+    definition: str
+    version: int
+    state: str
+    stuck: str
+    services: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """`whole`: False when there may be more than could be looked at."""
+
+    number: int
+    whole: bool = True
 
 
 class Reading:
@@ -117,6 +137,11 @@ class Reading:
     async def journal(self, saga: SagaView, after: int, limit: int) -> list[Found]:
         params = {"saga": saga.row, "after": after, "limit": limit}
         return await self._database.read(SQL["journal.of_saga"], params)
+
+    async def journal_before(self, saga: SagaView, before: int, limit: int) -> list[Found]:
+        """The last `limit` lines before that one, oldest first."""
+        params = {"saga": saga.row, "before": before, "limit": limit}
+        return (await self._database.read(SQL["journal.before"], params))[::-1]
 
     async def journal_since(self, after: int, limit: int) -> list[Found]:
         """Those before which none can appear any more, so that who goes on after them has all."""
@@ -197,15 +222,55 @@ class Reading:
             counted[place] = counted.get(place, 0) + 1
         return counted
 
-    async def count(self, wanted: Filter) -> int:
-        """How many match. Of what has finished, only what is counted of it is asked."""
+    async def kinds(self) -> Mapping[Kind, int]:
+        """How many open sagas of each kind there are now."""
+        now_us = self.now_us()
+        return Counter(
+            Kind(
+                each.definition,
+                each.definition_version,
+                each.state,
+                each.stuck(now_us),
+                each.services,
+            )
+            for each in await self._every_open(Filter())
+        )
+
+    async def count(self, wanted: Filter) -> Counted:
+        """How many match. What is counted anyway is not looked at one by one."""
         if wanted.keys:
-            return len((await self._of_keys(wanted, PAGE_MAX)).sagas)
+            return Counted(len((await self._of_keys(wanted, PAGE_MAX)).sagas))
+        if not (wanted.only_open or wanted.told_by_kind):
+            return await self._walked(wanted)
         finished = 0
         if not wanted.only_open:
             counts = await self.finished_counts()
             finished = sum(n for kind, n in counts.items() if wanted.counts(*kind))
-        return finished + len(await self._every_open(wanted))
+        if wanted.told_by_phase:
+            opened = await self.open_counts()
+            kinds = [each for each in opened if wanted.counts(each.definition, each.phase, "")]
+            return Counted(finished + sum(each.count for each in kinds))
+        return Counted(finished + len(await self._every_open(wanted)))
+
+    async def newest(self) -> int:
+        """The row of the saga that was begun last."""
+        return _int((await self._database.read(SQL["ids.last"]))[0]["id"])
+
+    async def newer(self, wanted: Filter, row: int, limit: int) -> int:
+        """How many that match began after the one in `row`, of the `limit` newest."""
+        params = {"after": row, "limit": limit}
+        ids = await self._database.read(SQL["ids.newer"], params)
+        now_us, views = self.now_us(), await self._views([each["id"] for each in ids])
+        return sum(wanted.matches(each, now_us) for each in views.values())
+
+    async def _walked(self, wanted: Filter) -> Counted:
+        number, after = 0, None
+        for _ in range(COUNTED_PAGES_MAX):
+            page = await self.page(wanted, PAGE_MAX, after)
+            number, after = number + len(page.sagas), page.after
+            if after is None:
+                return Counted(number)
+        return Counted(number, whole=False)
 
     async def topics(self) -> tuple[list[Found], list[Found]]:
         """What the orchestrator applied of each topic it reads, and its open dead letters."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from orchestrator.operate.pages.company import map_view
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.rendering import Rendering
+from orchestrator.operate.pages.saga import saga_view
+from orchestrator.operate.pages.sagas import sagas_view
 from orchestrator.operate.pages.services import services_view
 from orchestrator.operate.pages.site import Site
 from orchestrator.operate.pages.stuck import stuck_view
@@ -30,6 +32,8 @@ class Sources:
 def views(sources: Sources) -> Sequence[View]:
     return (
         stuck_view(sources.reading),
+        sagas_view(sources.reading),
+        saga_view(sources.reading),
         map_view(sources.scraping),
         services_view(sources.scraping, sources.clock),
     )

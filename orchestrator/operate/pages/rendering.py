@@ -55,6 +55,7 @@ class Rendering:
             moment=self.moment,
             link=link,
             many=many,
+            fine=fine,
             per_second=per_second,
             seconds=seconds,
         )
@@ -93,6 +94,11 @@ def spell(seconds: int) -> str:
     if hours:
         return f"{hours} h {minutes % 60:02} min"
     return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def fine(us: int) -> str:
+    """`14:50:28.104` of a moment in microseconds."""
+    return f"{datetime.fromtimestamp(us / 1_000_000, UTC):%H:%M:%S}.{us // 1000 % 1000:03}"
 
 
 def count(number: int) -> str:

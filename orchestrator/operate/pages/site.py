@@ -93,7 +93,10 @@ class Site:
         async def shown(request: Request) -> Response:
             asked = question_of(request)
             names = await view.context(asked)
-            live = f"/live?{urlencode([('view', view.name), *asked.given])}"
+            watching = names.get("watching", {})
+            assert isinstance(watching, dict)
+            also = [each for each in asked.given if each[0] not in watching]
+            live = f"/live?{urlencode([('view', view.name), *also, *watching.items()])}"
             given = {"title": view.title, **names, "live": live if view.regions else ""}
             return self.html(request, view.name, given)
 

@@ -47,7 +47,10 @@ class NoPage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`every_s`: how often it is looked at for those who watch."""
+    """`every_s`: how often it is looked at for those who watch.
+
+    A context's `watching`, if it has any, is what they ask beside the page's own question.
+    """
 
     name: str
     path: str

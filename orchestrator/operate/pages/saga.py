@@ -1,0 +1,110 @@
+"""One saga: where it stands and why it waits, and its story told five ways.
+
+What is shown is what the API says of it, and its journal; data and payloads are never read. The
+newest lines stand on the first page, older ones behind `Older lines`, so that no history is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import orjson
+
+from orchestrator.operate.pages.view import Context, NoPage, Question, View
+from orchestrator.operate.reading import Reading
+from orchestrator.operate.shapes import Shape, of_line, of_whole_saga
+from orchestrator.operate.story import story
+from orchestrator.operate.wording import objects, strings
+from services.chassis.settings import Settings
+
+LINES: Final = 200
+DAYS: Final = Settings.model_fields["journal_days"].default
+TABS: Final = ("story", "timeline", "sequence", "state", "raw")
+_LAST: Final = 1 << 62
+
+
+def saga_view(reading: Reading) -> View:
+    async def context(asked: Question) -> Context:
+        found = await reading.find(asked.get("name"))
+        if not found:
+            raise await unknown(reading, asked.get("name"))
+        saga, now_us = found[0], reading.now_us()
+        before = asked.get("before")
+        upto = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else _LAST
+        rows = await reading.journal_before(saga, upto, LINES)
+        lines = [of_line(row) for row in rows]
+        shape = of_whole_saga(saga, reading.views, now_us)
+        moments = story(lines, reading.views.definition(saga), saga.timers)
+        tab = asked.get("tab", TABS[0])
+        return {
+            "title": f"{saga.key} · {saga.definition}",
+            "saga": shape,
+            "why": why(shape),
+            "tab": tab if tab in TABS else TABS[0],
+            "tabs": TABS,
+            "moments": moments,
+            "older": moments[0].seq if len(moments) == LINES else None,
+            "newest": upto == _LAST,
+            "others": [each.saga_id for each in found[1:]],
+            "raw": raw(shape, lines),
+        }
+
+    return View("saga", "/sagas/{name}", "Saga", context, ("head", "body"))
+
+
+def why(saga: Mapping[str, object]) -> list[str]:
+    """Sentences: what it waits for, or that it waits for nothing any more."""
+    parked = saga["parked"]
+    said = [_waits(each) for each in objects(saga, "waiting")]
+    if saga["attention"]:
+        said.append(f"an operator is needed: {saga['attention']}")
+    if isinstance(parked, Mapping):
+        since = clock(parked["since"])
+        said.append(f"parked since {since}: {parked['reason']}, {parked['detail']}")
+    if saga["paused"]:
+        said.append("paused: replies are applied, nothing is sent until it is resumed")
+    if said:
+        return said
+    if saga["phase"] in ("completed", "compensated"):
+        reason = f" because of {_because(saga)}" if saga["reason"] else ""
+        return [f"ended {saga['phase']} at {clock(saga['updated'])}{reason}"]
+    return ["waits for nothing that has a deadline"]
+
+
+def clock(iso: object) -> str:
+    """`14:02:11`; pages say once that times are UTC."""
+    return str(iso)[11:19]
+
+
+def _because(saga: Mapping[str, object]) -> str:
+    detail = f" ({saga['detail']})" if saga["detail"] else ""
+    return f"{saga['reason']}{detail}"
+
+
+def _waits(waiting: Mapping[str, object]) -> str:
+    awaited = " or ".join(strings(waiting, "answers")) or f"step {waiting['step']}"
+    attempt, tries = waiting["attempt"], waiting["tries"]
+    of = f"/{tries}" if isinstance(tries, int) and attempt in range(tries + 1) else ""
+    until = f", deadline {clock(waiting['deadline'])}" if waiting["deadline"] else ", held"
+    late = waiting["late_s"]
+    over = f" ({late} s late)" if isinstance(late, int) and late else ""
+    since = clock(waiting["since"])
+    return f"waiting for {awaited} since {since}{until}{over}, attempt {attempt}{of}"
+
+
+async def unknown(reading: Reading, name: str) -> NoPage:
+    near = await reading.near(name)
+    links = {each: f"/sagas/{each}" for each in near}
+    also = " Keys that begin alike:" if near else ""
+    return NoPage(
+        "No such saga",
+        f"No saga {name} is known here. Older than retention? What has ended is forgotten after"
+        f" BATON_JOURNAL_DAYS, {DAYS} days unless set.{also}",
+        links={**links, "all sagas": "/sagas"},
+    )
+
+
+def raw(saga: Shape, lines: Sequence[Shape]) -> str:
+    told = {**saga, "history": list(lines)}
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,181 @@
+"""The list of sagas: filtered at the server, page by page, told by its address alone.
+
+Rows stand still while somebody reads; only how many are new is live. The facets' counts are a few
+seconds old at most, because many tabs ask for them. Owns which columns and saved views there are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.operate.filters import Filter, parse
+from orchestrator.operate.pages.terms import chips, narrowed, said, widened
+from orchestrator.operate.pages.view import Context, NoPage, Question, View
+from orchestrator.operate.reading import Kind, Place, Reading
+from orchestrator.operate.shapes import of_saga
+from orchestrator.operate.tally import Counts
+
+ROWS: Final = 50
+NEW_MAX: Final = 100
+FACETS_FOR_US: Final = 5_000_000
+COLUMNS: Final = {
+    "definition": "Definition",
+    "state": "State",
+    "stuck": "Stuck",
+    "since": "Since",
+    "deadline": "Deadline",
+    "waiting_on": "Waiting on",
+    "attempts": "Attempts",
+    "reason": "Reason",
+    "assignee": "Assignee",
+    "started": "Started",
+    "updated": "Updated",
+    "definition_version": "Definition version",
+    "version": "Version",
+}
+SHOWN: Final = ("definition", "state", "since", "deadline", "waiting_on", "attempts", "version")
+FACETS: Final = {
+    "phase": "Outcome",
+    "state": "State",
+    "stuck": "Stuck because",
+    "service": "Waiting on",
+    "reason": "Ended because",
+    "definition": "Definition",
+}
+AGES: Final = ("10m", "1h", "1d")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One choice of a facet: where it leads, how many sagas it has (None: not counted)."""
+
+    name: str
+    query: str
+    chosen: bool
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What the facets count, as of `made_us`."""
+
+    made_us: int
+    opened: Mapping[Kind, int]
+    finished: Counts
+
+
+class Counting:
+    """The facets' numbers, counted at most once in FACETS_FOR_US."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._made: Numbers | None = None
+
+    async def numbers(self) -> Numbers:
+        now_us = self._reading.now_us()
+        if self._made is None or not 0 <= now_us - self._made.made_us < FACETS_FOR_US:
+            opened = await self._reading.kinds()
+            self._made = Numbers(now_us, opened, await self._reading.finished_counts())
+        return self._made
+
+
+def sagas_view(reading: Reading) -> View:
+    counting = Counting(reading)
+
+    async def context(asked: Question) -> Context:
+        text = " ".join(asked.every("query"))
+        wanted, after, now_us = parse(text), place_of(asked.get("after")), reading.now_us()
+        seen = asked.get("seen")
+        if seen.isascii() and seen.isdigit():
+            return {"fresh": await reading.newer(wanted, int(seen), NEW_MAX), "text": text}
+        newest = await reading.newest()
+        page = await reading.page(wanted, ROWS, after)
+        counts = await counting.numbers()
+        columns = [name for name in asked.every("column") if name in COLUMNS] or list(SHOWN)
+        return {
+            "text": text,
+            "fresh": 0,
+            "watching": {"seen": newest},
+            "rows": [of_saga(each, now_us) for each in page.sagas],
+            "next": None if page.after is None else f"{page.after[0]}-{page.after[1]}",
+            "later": after is not None,
+            "matching": await reading.count(wanted),
+            "known": (await reading.count(Filter())).number,
+            "columns": {name: COLUMNS[name] for name in COLUMNS if name in columns},
+            "choices": COLUMNS,
+            "chips": chips(text),
+            "facets": facets(text, counts, reading.views.names),
+            "saved": saved(text),
+        }
+
+    return View("sagas", "/sagas", "Sagas", context, ("news",))
+
+
+def facets(text: str, counts: Numbers, definitions: tuple[str, ...]) -> dict[str, list[Value]]:
+    """By title, each with what can be chosen of it, counted over all sagas."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    found["definition"].update(dict.fromkeys(definitions, 0))
+    found["phase"].update(dict.fromkeys(("open", "completed", "compensated"), 0))
+    for kind, n in counts.opened.items():
+        found["phase"]["open"] += n
+        found["definition"][kind.definition] += n
+        found["state"][kind.state] += n
+        found["stuck"][kind.stuck] += n
+        for service in kind.services.split("+"):
+            found["service"][service] += n
+    for (definition, phase, reason), n in counts.finished.items():
+        found["phase"][phase] += n
+        found["definition"][definition] += n
+        found["reason"][reason] += n
+    titled = {title: _values(text, name, found[name]) for name, title in FACETS.items()}
+    return {**titled, "Older than": [_age(text, age) for age in AGES]}
+
+
+def _values(text: str, name: str, counts: Mapping[str, int]) -> list[Value]:
+    chosen = said(text, name)
+    names = dict.fromkeys([*counts, *sorted(chosen)])
+    return [
+        Value(
+            each,
+            widened(text, name) if each in chosen else narrowed(text, name, each),
+            each in chosen,
+            counts.get(each, 0),
+        )
+        for each in names
+        if each
+    ]
+
+
+def _age(text: str, age: str) -> Value:
+    term = f"age>{age}"
+    chosen = term in text.split()
+    others = [each for each in text.split() if not each.startswith("age>")]
+    return Value(age, " ".join(others if chosen else [*others, term]), chosen)
+
+
+def saved(text: str) -> list[Value]:
+    """The views that everybody has."""
+    views = {
+        "All": "",
+        "Stuck": "stuck=any",
+        "In flight": "phase=running",
+        "Compensating": "phase=compensating,needs_operator",
+    }
+    return [Value(name, query, query == text) for name, query in views.items()]
+
+
+def place_of(text: str) -> Place | None:
+    """Where a page begins, as the page before it said."""
+    first, _, second = text.partition("-")
+    if not text:
+        return None
+    if first.isdigit() and second.isdigit() and text.isascii() and len(text) < 40:
+        return int(first), int(second)
+    raise NoPage(
+        "No such page",
+        "This is not where a page begins; follow `Older` from the first one.",
+        links={"the first page": "/sagas"},
+    )

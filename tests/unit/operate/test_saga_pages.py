@@ -1,0 +1,240 @@
+"""The pages of sagas: the list by its filter; one saga, why it waits, and its story."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from test_pages import HOSTILE, Text
+from website import Website, website
+
+from orchestrator.operate.pages.terms import chips, narrowed, said, widened
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Website]:
+    async with website(tmp_path) as opened:
+        yield opened
+
+
+def seen(html: str) -> str:
+    return Text(html).seen
+
+
+async def several(site: Website) -> None:
+    await site.playing.complete("o-1")
+    await site.playing.cancel("o-2")
+    await site.playing.place_order("o-3")
+
+
+async def test_the_list_tells_each_saga_and_how_many_match(site: Website) -> None:
+    """Newest first, with what is waited for, its deadline, and of how many."""
+    await several(site)
+    site.playing.wait(4)
+
+    html = await site.page("/sagas")
+
+    assert "3 of 3 sagas match" in seen(html)
+    assert (
+        "o-3 fulfilment ▶ awaiting stock 4 s ago in 26 s inventory 1 1"
+        " o-2 fulfilment ✓ compensated 4 s ago - 0 4 o-1 fulfilment ✓ completed 4 s ago - 0 6"
+    ) in seen(html)
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ("phase=open", ["o-3"]),
+        ("phase=compensated", ["o-2"]),
+        ("reason=insufficient_funds", ["o-2"]),
+        ("service=inventory", ["o-3"]),
+        ("stuck=any", ["o-3"]),
+        ("stuck=no_reply", []),
+        ("stuck=late_timer", ["o-3"]),
+        ("version=1 phase=finished", ["o-2", "o-1"]),
+        ("version=2", []),
+        ("started<50s", []),
+        ("started>50s", ["o-3", "o-2", "o-1"]),
+        ("started=2025-11-24", ["o-3", "o-2", "o-1"]),
+        ("started=2025-11-23", []),
+        ("age>50s", ["o-3"]),
+    ],
+)
+async def test_a_filter_is_asked_of_the_server(site: Website, query: str, keys: list[str]) -> None:
+    """The rows are those that match, and the sentence counts them."""
+    await several(site)
+    site.playing.wait(60)
+
+    html = await site.page(f"/sagas?query={query.replace(' ', '+').replace('<', '%3C')}")
+
+    assert [key for key in ("o-3", "o-2", "o-1") if f'aria-label="Choose {key}"' in html] == keys
+    assert f"{len(keys)} of 3 sagas match {query}" in unescape(seen(html))
+
+
+async def test_nothing_matches_and_each_term_can_be_dropped(site: Website) -> None:
+    """The empty list says of how many none match, with a way to drop each term."""
+    await several(site)
+
+    html = await site.page("/sagas?query=state%3Dawaiting_capture+service%3Dbilling")
+
+    assert "0 of 3 match. Drop a term: state=awaiting_capture ✕ service=billing ✕" in seen(html)
+    assert 'href="/sagas?query=service%3Dbilling">state=awaiting_capture ✕' in html
+
+
+async def test_no_saga_yet(site: Website) -> None:
+    """An empty store says how to start one."""
+    assert "No saga yet. Start one: baton order place --help" in seen(await site.page("/sagas"))
+
+
+async def test_older_ones_stand_on_the_next_page(site: Website) -> None:
+    """Fifty rows a page; what comes later moves none of them."""
+    for n in range(51):
+        await site.playing.place_order(f"n-{n:02}")
+    first = await site.page("/sagas?query=phase%3Dopen")
+    older = unescape(first).split('rel="next" href="')[1].split('"')[0]
+    await site.playing.place_order("n-51")
+
+    second = await site.page(older)
+
+    assert ("Choose n-50" in first, "Choose n-00" in first) == (True, False)
+    assert ("Choose n-01" in second, "Choose n-00" in second) == (False, True)
+
+
+async def test_only_how_many_are_new_is_live(site: Website) -> None:
+    """A stream tells of two newcomers that match, and sends no row."""
+    await site.playing.place_order("o-1")
+    html = await site.page("/sagas?query=phase%3Dopen")
+    live = unescape(html).split('data-live="')[1].split('"')[0]
+    await site.playing.place_order("o-2")
+    await site.playing.place_order("o-3")
+    await site.playing.complete("o-4")
+
+    told = await site.page(f"{live}&once=1")
+
+    assert seen(told) == "2 new · show"
+    assert 'href="/sagas?query=phase%3Dopen"' in told
+
+
+async def test_facets_count_what_they_lead_to(site: Website) -> None:
+    """Each value stands with its number, and its link asks for it."""
+    await several(site)
+
+    html = await site.page("/sagas")
+
+    assert "Outcome open 1 completed 1 compensated 1" in seen(html)
+    assert "Waiting on inventory 1" in seen(html)
+    assert 'href="/sagas?query=service%3Dinventory"' in html
+
+
+async def test_columns_are_chosen_in_the_address(site: Website) -> None:
+    """Two columns asked for, two shown; an unknown one is no column."""
+    await site.playing.place_order("o-1")
+
+    html = await site.page("/sagas?column=state&column=waiting_on&column=nonsense")
+
+    head = html.split("<thead>")[1].split("</thead>")[0]
+    assert seen(head) == "Choose Business key State Waiting on"
+
+
+async def test_a_page_that_does_not_begin_anywhere(site: Website) -> None:
+    """404 with the way to the first page."""
+    html = await site.page("/sagas?after=nowhere", 404)
+
+    assert "follow `Older` from the first one" in seen(html)
+
+
+async def test_why_a_saga_waits(site: Website) -> None:
+    """One sentence: for what, since when, until when, which attempt."""
+    await site.playing.place_order("o-1")
+    await site.playing.reserve("o-1")
+    site.playing.wait(41)
+    await site.playing.fire()
+
+    html = await site.page("/sagas/o-1")
+
+    assert (
+        "waiting for billing.PaymentAuthorised since 16:00:00, deadline 16:02:01, attempt 2/3"
+        in seen(html)
+    )
+    assert "Next timer payment/do in 40 s" in seen(html)
+
+
+async def test_the_story_of_a_saga(site: Website) -> None:
+    """What came, what changed, what went out; a timer leads to the line with which it ended."""
+    await site.playing.place_order("o-1")
+    site.playing.wait(10)
+    await site.playing.fire()
+    await site.playing.reserve("o-1")
+
+    html = await site.page("/sagas/o-1")
+
+    assert (
+        "e1 16:00:00.000 ← orders.OrderPlaced from shop awaiting stock stock: sent"
+        " → ReserveStock to inventory ◷ stock/do due 16:00:10.000, fired e2"
+        " e2 16:00:10.000 ◷ timer stock/do awaiting stock, unchanged"
+        " → ReserveStock again (2.) to inventory ◷ stock/do due 16:00:20.000, not needed e3"
+        " e3 16:00:10.000 ← inventory.StockReserved from inventory awaiting stock →"
+        " awaiting payment stock: sent → done payment: sent"
+        " → AuthorisePayment to billing ◷ payment/do due 16:00:50.000, running"
+    ) in seen(html)
+    assert '<tr id="e3">' in html
+
+
+async def test_a_refused_line_says_why(site: Website) -> None:
+    """What was not applied is in the story, with its reason."""
+    await site.playing.complete("o-1")
+    await site.playing.ask_cancellation("o-1", "r-1")
+
+    html = await site.page("/sagas/o-1")
+
+    assert "← orders.OrderCancellationRequested from shop ✖ finished" in seen(html)
+
+
+async def test_an_unknown_saga_has_neighbours(site: Website) -> None:
+    """404 with keys that begin alike and how long what ended is kept."""
+    await site.playing.place_order("ord-17")
+
+    html = await site.page("/sagas/ord-18", 404)
+
+    assert (
+        "No saga ord-18 is known here. Older than retention? What has ended is forgotten after"
+        " BATON_JOURNAL_DAYS, 365 days unless set. Keys that begin alike: ord-17" in seen(html)
+    )
+
+
+async def test_older_lines_stand_on_their_own_page(site: Website) -> None:
+    """Two hundred lines a page and none is cut."""
+    await site.playing.place_order("o-1")
+    for n in range(200):
+        await site.playing.ask_cancellation("o-1", f"r-{n}")
+
+    newest = await site.page("/sagas/o-1")
+    older = unescape(newest).split("?before=")[1].split('"')[0]
+    oldest = await site.page(f"/sagas/o-1?before={older}")
+
+    assert newest.count('<tr id="e') == 200
+    assert oldest.count('<tr id="e') == 1
+    assert "← orders.OrderPlaced" in seen(oldest)
+
+
+async def test_what_customers_wrote_is_shown_as_text(site: Website) -> None:
+    """A hostile cancellation comes back escaped, on every tab."""
+    await site.playing.place_order("o-1")
+    await site.playing.ask_cancellation("o-1", "r-1", HOSTILE)
+
+    for tab in ("story", "timeline", "sequence", "state", "raw"):
+        html = await site.page(f"/sagas/o-1?tab={tab}")
+        assert HOSTILE not in html
+        assert HOSTILE in unescape(html)
+
+
+def test_terms_of_a_filter() -> None:
+    """Dropped, narrowed and widened by name, the others kept."""
+    text = "phase=open state=a,b age>10m"
+
+    assert chips(text)[0].rest == "state=a,b age>10m"
+    assert narrowed(text, "state", "c") == "phase=open age>10m state=c"
+    assert widened(text, "state") == "phase=open age>10m"
+    assert said(text, "state") == {"a", "b"}
