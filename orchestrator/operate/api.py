@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from orchestrator.operate.counting import count
 from orchestrator.operate.filters import BadFilter, Filter, parse
 from orchestrator.operate.reading import PAGE_MAX, Place, Reading
 from orchestrator.operate.sagas import SagaView
@@ -78,7 +79,7 @@ class Questions:
 
     async def count(self, request: Request) -> Response:
         """`whole` is false when there may be more than could be looked at."""
-        counted = await self._reading.count(_filter(request))
+        counted = await count(self._reading, _filter(request))
         return JSONResponse({"count": counted.number, "whole": counted.whole})
 
     async def saga(self, request: Request) -> Response:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from orchestrator.engine.machine import TERMINAL, Phase
 from orchestrator.operate.sagas import SagaView
 
-NAMES = ("state", "phase", "reason", "stuck", "definition", "version", "key", "service")
+NAMES = ("state", "phase", "reason", "definition", "key", "service", "stuck", "version")
 _TERM = re.compile(r"(?P<name>[a-z]+)(?P<sign>[=<>])(?P<value>\S+)")
 _DURATION = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[smhd])")
 _UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -30,7 +30,7 @@ class BadFilter(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Began:
     """When: on a day (from, up to), and within or before so long ago."""
 
     day_us: tuple[int, int] | None = None
@@ -65,7 +65,7 @@ class Filter:
     versions: frozenset[str] = frozenset()
     older_us: int | None = None
     younger_us: int | None = None
-    started: Started = Started()
+    started: Began = Began()
 
     @property
     def wanted_phases(self) -> frozenset[str]:
@@ -102,7 +102,7 @@ class Filter:
     @property
     def told_by_kind(self) -> bool:
         """Definition, phase and reason of what has finished say whether it matches."""
-        return not (self.keys or self.versions) and self.started == Started()
+        return not (self.keys or self.versions) and self.started == Began()
 
     @property
     def told_by_phase(self) -> bool:
@@ -132,7 +132,7 @@ def parse(text: str) -> Filter:
         raise BadFilter(f"a filter has at most {TERMS_MAX} terms, this one has {len(terms)}")
     sets: dict[str, frozenset[str]] = {}
     ages: dict[str, int] = {}
-    started = Started()
+    started = Began()
     for term in terms:
         read = _TERM.fullmatch(term)
         if read is None:
@@ -177,7 +177,7 @@ def _age(term: str, sign: str, value: str) -> int:
     return us
 
 
-def _started(known: Started, term: str, sign: str, value: str) -> Started:
+def _started(known: Began, term: str, sign: str, value: str) -> Began:
     us = duration_us(value)
     if sign == "<" and us is not None:
         return replace(known, within_us=us)

@@ -20,6 +20,7 @@ ORDER BY started_us DESC, id DESC LIMIT :limit
 SELECT id, started_us FROM sagas
 WHERE id < :id AND id >= :id - :window
     AND phase IN (SELECT value FROM json_each(:phases))
+    AND started_us >= :began AND started_us < :before
     AND (CAST(:definitions AS TEXT) IS NULL OR definition IN (SELECT value FROM json_each(:definitions)))
     AND (CAST(:reasons AS TEXT) IS NULL OR reason IN (SELECT value FROM json_each(:reasons))
         OR phase NOT IN ('completed', 'compensated'))
@@ -84,6 +85,15 @@ WHERE journal.saga = :saga AND journal.seq < :before ORDER BY journal.seq DESC L
 -- What happened to any saga, in order.
 SELECT journal.*, sagas.saga_id FROM journal JOIN sagas ON sagas.id = journal.saga
 WHERE journal.seq > :after ORDER BY journal.seq LIMIT :limit
+
+-- name: journal.moves
+-- Changes of state among the last :window lines, of a definition and not before :since.
+SELECT journal.from_state, journal.to_state, count(*) AS count
+FROM journal JOIN sagas ON sagas.id = journal.saga
+WHERE journal.seq > (SELECT coalesce(max(seq), 0) FROM journal) - :window
+    AND journal.at_us >= :since AND journal.from_state <> journal.to_state
+    AND sagas.definition = :definition
+GROUP BY journal.from_state, journal.to_state ORDER BY journal.from_state, journal.to_state
 
 -- name: journal.last
 SELECT coalesce(max(seq), 0) AS seq FROM journal

@@ -8,16 +8,15 @@ of its own; an answer of several may be some milliseconds wide.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
 from orchestrator.engine.standing import REASONS
 from orchestrator.operate.database import SQL, Database, Found
-from orchestrator.operate.filters import Filter
+from orchestrator.operate.filters import Began, Filter
 from orchestrator.operate.sagas import Parked, SagaView, Views
 from orchestrator.operate.stuck import Group, Member, grouped, member, parked_member
 from orchestrator.operate.tally import Counts, Tally
@@ -28,8 +27,10 @@ PAGE_MAX: Final = 1_000
 EXAMINED_MAX: Final = 50_000
 SUSPECTS_MAX: Final = 10_000
 NEAR_MAX: Final = 3
-COUNTED_PAGES_MAX: Final = 5
+MOVES_LINES: Final = 10_000
 _WINDOW: Final = 5_000
+# By how much one process may number a saga before another that began earlier.
+_BESIDE_US: Final = 60_000_000
 _SETTLES_WITHIN, _SETTLES_WITHIN_S = 20, 1.0
 _NEWEST: Final = (1 << 62, 1 << 62)
 
@@ -61,24 +62,6 @@ class OpenCount:
     reason: str
     count: int
     oldest_us: int
-
-
-class Kind(NamedTuple):
-    """What open sagas are told apart by. `stuck`: the reason, or ""."""
-
-    definition: str
-    version: int
-    state: str
-    stuck: str
-    services: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """`whole`: False when there may be more than could be looked at."""
-
-    number: int
-    whole: bool = True
 
 
 class Reading:
@@ -116,7 +99,9 @@ class Reading:
         """The newest `limit` that match, older than `after`."""
         if wanted.keys:
             return await self._of_keys(wanted, limit)
-        now_us, place = self.now_us(), after or _NEWEST
+        now_us = self.now_us()
+        lowest, place = await self._began_between(wanted, now_us)
+        place = after if after and after[1] < place[1] else place
         found: list[SagaView] = []
         examined, chunk = 0, limit if wanted == Filter() else PAGE_MAX
         while len(found) < limit and examined < EXAMINED_MAX:
@@ -128,7 +113,7 @@ class Reading:
                     found.append(view)
                     if len(found) == limit:
                         return Page(tuple(found), (_int(row["started_us"]), _int(row["id"])))
-            if beyond is None:
+            if beyond is None or beyond[1] <= lowest:
                 return Page(tuple(found), None)
             examined += len(ids) if wanted.only_open or len(ids) == chunk else _WINDOW
             place = beyond
@@ -171,6 +156,16 @@ class Reading:
 
     async def journal_last(self) -> int:
         return _int((await self._database.read(SQL["journal.last"]))[0]["seq"])
+
+    async def moves(self, definition: str, since_us: int) -> dict[tuple[str, str], int]:
+        """(from, to) → how many went there since then, among the last MOVES_LINES lines."""
+        params: dict[str, Value] = {
+            "definition": definition,
+            "since": since_us,
+            "window": MOVES_LINES,
+        }
+        rows = await self._database.read(SQL["journal.moves"], params)
+        return {(str(r["from_state"]), str(r["to_state"])): _int(r["count"]) for r in rows}
 
     async def stuck(self, wanted: Filter) -> Stuck:
         now_us = self.now_us()
@@ -217,40 +212,10 @@ class Reading:
     async def states(self) -> dict[tuple[str, str], int]:
         """(definition, state) → open sagas now."""
         counted: dict[tuple[str, str], int] = {}
-        for each in await self._every_open(Filter()):
+        for each in await self.every_open(Filter()):
             place = (each.definition, each.state)
             counted[place] = counted.get(place, 0) + 1
         return counted
-
-    async def kinds(self) -> Mapping[Kind, int]:
-        """How many open sagas of each kind there are now."""
-        now_us = self.now_us()
-        return Counter(
-            Kind(
-                each.definition,
-                each.definition_version,
-                each.state,
-                each.stuck(now_us),
-                each.services,
-            )
-            for each in await self._every_open(Filter())
-        )
-
-    async def count(self, wanted: Filter) -> Counted:
-        """How many match. What is counted anyway is not looked at one by one."""
-        if wanted.keys:
-            return Counted(len((await self._of_keys(wanted, PAGE_MAX)).sagas))
-        if not (wanted.only_open or wanted.told_by_kind):
-            return await self._walked(wanted)
-        finished = 0
-        if not wanted.only_open:
-            counts = await self.finished_counts()
-            finished = sum(n for kind, n in counts.items() if wanted.counts(*kind))
-        if wanted.told_by_phase:
-            opened = await self.open_counts()
-            kinds = [each for each in opened if wanted.counts(each.definition, each.phase, "")]
-            return Counted(finished + sum(each.count for each in kinds))
-        return Counted(finished + len(await self._every_open(wanted)))
 
     async def newest(self) -> int:
         """The row of the saga that was begun last."""
@@ -263,15 +228,6 @@ class Reading:
         now_us, views = self.now_us(), await self._views([each["id"] for each in ids])
         return sum(wanted.matches(each, now_us) for each in views.values())
 
-    async def _walked(self, wanted: Filter) -> Counted:
-        number, after = 0, None
-        for _ in range(COUNTED_PAGES_MAX):
-            page = await self.page(wanted, PAGE_MAX, after)
-            number, after = number + len(page.sagas), page.after
-            if after is None:
-                return Counted(number)
-        return Counted(number, whole=False)
-
     async def topics(self) -> tuple[list[Found], list[Found]]:
         """What the orchestrator applied of each topic it reads, and its open dead letters."""
         return (
@@ -279,7 +235,7 @@ class Reading:
             await self._database.read(SQL["topics.dead"]),
         )
 
-    async def _every_open(self, wanted: Filter) -> list[SagaView]:
+    async def every_open(self, wanted: Filter) -> list[SagaView]:
         found: list[SagaView] = []
         now_us, place = self.now_us(), _NEWEST
         while True:
@@ -306,9 +262,11 @@ class Reading:
                 return ids, None
             return ids, (_int(ids[-1]["started_us"]), _int(ids[-1]["id"]))
         if place == _NEWEST:
-            last = _int((await self._database.read(SQL["ids.last"]))[0]["id"])
-            place = (0, last + 1)
+            place = (0, await self.newest() + 1)
+        began, before = wanted.started.span_us(self.now_us())
         params = {
+            "began": began,
+            "before": before,
             "id": place[1],
             "window": _WINDOW,
             "phases": _texts(sorted(wanted.wanted_phases)),
@@ -319,6 +277,16 @@ class Reading:
         ids = await self._database.read(SQL["ids.all"], params)
         lowest = _int(ids[-1]["id"]) if len(ids) == limit else place[1] - _WINDOW
         return ids, ((0, lowest) if lowest > 1 else None)
+
+    async def _began_between(self, wanted: Filter, now_us: int) -> tuple[int, Place]:
+        """The row before, and the place after, those that began when it is asked for."""
+        start_us, end_us = wanted.started.span_us(now_us)
+        if wanted.started == Began() or wanted.only_open:
+            return 0, _NEWEST
+        last = await self.newest()
+        lowest = await _first_since(self._database, start_us - _BESIDE_US, last)
+        beyond = await _first_since(self._database, end_us + _BESIDE_US, last)
+        return lowest - 1, (0, beyond)
 
     async def _of_keys(self, wanted: Filter, limit: int) -> Page:
         now_us = self.now_us()
@@ -340,6 +308,19 @@ class Reading:
             return {}
         rows = await self._database.read(SQL["sagas.rows"], {"ids": orjson.dumps(ids).decode()})
         return {_int(row["id"]): self.views.view(row) for row in rows}
+
+
+async def _first_since(database: Database, us: int, last: int) -> int:
+    """The first row that began then or later: rows are numbered nearly as they begin."""
+    low, high = 1, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        (row,) = await database.read(SQL["ids.at"], {"id": middle})
+        if _int(row["started_us"]) >= us:
+            high = middle
+        else:
+            low = _int(row["id"]) + 1
+    return low
 
 
 def _parked_member(row: Found) -> Member:

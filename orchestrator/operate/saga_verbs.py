@@ -34,6 +34,7 @@ Url = Annotated[str, typer.Option("--url", help="The console; default BATON_URL,
 class Picture(StrEnum):
     TEXT = "text"
     MERMAID = "mermaid"
+    SVG = "svg"
 
 
 def register(app: typer.Typer) -> None:

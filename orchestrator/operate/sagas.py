@@ -142,6 +142,10 @@ class Views:
             assignee=str(row["assignee"] or ""),
         )
 
+    @property
+    def definitions(self) -> tuple[Saga[object], ...]:
+        return tuple(self._sagas.values())
+
     def definition(self, view: SagaView) -> Saga[object] | None:
         """None when it is gone from the release."""
         return self._sagas.get((view.definition, view.definition_version))

@@ -26,7 +26,7 @@ _ENDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Timer:
+class RunTimer:
     """`ended`: the line with which it ended, 0 where none is known."""
 
     name: str
@@ -75,7 +75,7 @@ class Moment:
     evidence: str
     moves: tuple[Move, ...] = ()
     out: tuple[Out, ...] = ()
-    timers: tuple[Timer, ...] = ()
+    timers: tuple[RunTimer, ...] = ()
     settled: str = ""
 
     @property
@@ -116,7 +116,7 @@ def _moment(line: Mapping[str, object], told: _Told) -> Moment:
         settled, status = _settled(what, step, told)
         moves += _moved(step, status, told)
     out: list[Out] = []
-    timers: list[Timer] = []
+    timers: list[RunTimer] = []
     for each in sent:
         gone = _out(str(each), told)
         out.append(gone)
@@ -175,12 +175,12 @@ def _out(sent: str, told: _Told) -> Out:
     return Out("outcome", sent)
 
 
-def _timer(out: Out, at_us: int, told: _Told) -> list[Timer]:
+def _timer(out: Out, at_us: int, told: _Told) -> list[RunTimer]:
     ask = told.asks.get(out.name)
     if ask is None:
         return []
     waited_us = at_us - told.first_us.setdefault(out.name, at_us)
-    return [Timer(out.name, at_us + ask.interval_us(waited_us))]
+    return [RunTimer(out.name, at_us + ask.interval_us(waited_us))]
 
 
 def _moved(step: str, status: str, told: _Told) -> list[Move]:
@@ -207,8 +207,8 @@ def _ended(moments: Sequence[Moment], due: Mapping[str, int | None]) -> list[Mom
 
 
 def _end(
-    timer: Timer, ends: Mapping[str, tuple[int, bool]], due: Mapping[str, int | None]
-) -> Timer:
+    timer: RunTimer, ends: Mapping[str, tuple[int, bool]], due: Mapping[str, int | None]
+) -> RunTimer:
     ended, fired = ends.get(timer.name, (0, False))
     now_us = due.get(timer.name)
     if timer.name not in ends and now_us is not None:

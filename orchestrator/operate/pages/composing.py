@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.operate.pages.company import map_view
+from orchestrator.operate.pages.flow import flow_view, flows_view
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.rendering import Rendering
 from orchestrator.operate.pages.saga import saga_view
@@ -34,6 +35,8 @@ def views(sources: Sources) -> Sequence[View]:
         stuck_view(sources.reading),
         sagas_view(sources.reading),
         saga_view(sources.reading),
+        flows_view(sources.reading),
+        flow_view(sources.reading),
         map_view(sources.scraping),
         services_view(sources.scraping, sources.clock),
     )

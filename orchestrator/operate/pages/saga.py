@@ -10,12 +10,20 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
+from markupsafe import Markup
 
+from orchestrator.operate.flowing import Traffic, flow_of
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import Reading
+from orchestrator.operate.retelling import bars, compared, conversation
+from orchestrator.operate.sagas import SagaView
 from orchestrator.operate.shapes import Shape, of_line, of_whole_saga
-from orchestrator.operate.story import story
+from orchestrator.operate.story import Moment, story
+from orchestrator.operate.svg.flow import draw_flow
+from orchestrator.operate.svg.sequence import draw_sequence
+from orchestrator.operate.svg.timeline import Bar, draw_timeline
 from orchestrator.operate.wording import objects, strings
+from orchestrator.saga import Saga
 from services.chassis.settings import Settings
 
 LINES: Final = 200
@@ -35,7 +43,9 @@ def saga_view(reading: Reading) -> View:
         rows = await reading.journal_before(saga, upto, LINES)
         lines = [of_line(row) for row in rows]
         shape = of_whole_saga(saga, reading.views, now_us)
-        moments = story(lines, reading.views.definition(saga), saga.timers)
+        definition = reading.views.definition(saga)
+        moments = story(lines, definition, saga.timers)
+        own_bars = list(bars(moments, saga, definition))
         tab = asked.get("tab", TABS[0])
         return {
             "title": f"{saga.key} · {saga.definition}",
@@ -48,9 +58,48 @@ def saga_view(reading: Reading) -> View:
             "newest": upto == _LAST,
             "others": [each.saga_id for each in found[1:]],
             "raw": raw(shape, lines),
+            "picture": picture_of(tab, saga, definition, moments, now_us),
+            "other": asked.get("with"),
+            "compared": await beside(reading, asked.get("with"), own_bars),
         }
 
     return View("saga", "/sagas/{name}", "Saga", context, ("head", "body"))
+
+
+def picture_of(
+    tab: str,
+    saga: SagaView,
+    definition: Saga[object] | None,
+    moments: Sequence[Moment],
+    now_us: int,
+) -> Markup:
+    """Of the tab, if it has one and there is something to draw."""
+    drawn = ""
+    if tab == "timeline" and moments:
+        start_us, until_us = moments[0].at_us, saga.updated_us if saga.finished else now_us
+        shown = list(bars(moments, saga, definition))
+        drawn = draw_timeline(f"Timeline of {saga.key}", shown, start_us, until_us)
+    elif tab == "sequence" and moments:
+        names, said = conversation(moments)
+        drawn = draw_sequence(f"Who said what about {saga.key}", names, said)
+    elif tab == "state" and definition is not None:
+        drawn = draw_flow(flow_of(definition, Traffic(here=saga.state)))
+    return Markup(drawn)  # noqa: S704  every module of `svg` escapes what it is given
+
+
+async def beside(
+    reading: Reading, name: str, ours: Sequence[Bar]
+) -> Sequence[Mapping[str, str]] | None:
+    """Against the saga of that name, if one is named."""
+    if not name:
+        return None
+    found = await reading.find(name)
+    if not found:
+        raise await unknown(reading, name)
+    lines = [of_line(row) for row in await reading.journal_before(found[0], _LAST, LINES)]
+    definition = reading.views.definition(found[0])
+    moments = story(lines, definition, found[0].timers)
+    return compared(ours, list(bars(moments, found[0], definition)))
 
 
 def why(saga: Mapping[str, object]) -> list[str]:

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator.operate.counting import Sort, count, sorts
 from orchestrator.operate.filters import Filter, parse
 from orchestrator.operate.pages.terms import chips, narrowed, said, widened
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
-from orchestrator.operate.reading import Kind, Place, Reading
+from orchestrator.operate.reading import Place, Reading
 from orchestrator.operate.shapes import of_saga
 from orchestrator.operate.tally import Counts
 
@@ -49,7 +50,7 @@ AGES: Final = ("10m", "1h", "1d")
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class Choice:
     """One choice of a facet: where it leads, how many sagas it has (None: not counted)."""
 
     name: str
@@ -63,27 +64,27 @@ class Numbers:
     """What the facets count, as of `made_us`."""
 
     made_us: int
-    opened: Mapping[Kind, int]
+    opened: Mapping[Sort, int]
     finished: Counts
 
 
-class Counting:
+class Facets:
     """The facets' numbers, counted at most once in FACETS_FOR_US."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._made: Numbers | None = None
 
-    async def numbers(self) -> Numbers:
+    async def now(self) -> Numbers:
         now_us = self._reading.now_us()
         if self._made is None or not 0 <= now_us - self._made.made_us < FACETS_FOR_US:
-            opened = await self._reading.kinds()
+            opened = await sorts(self._reading)
             self._made = Numbers(now_us, opened, await self._reading.finished_counts())
         return self._made
 
 
 def sagas_view(reading: Reading) -> View:
-    counting = Counting(reading)
+    numbers = Facets(reading)
 
     async def context(asked: Question) -> Context:
         text = " ".join(asked.every("query"))
@@ -93,7 +94,7 @@ def sagas_view(reading: Reading) -> View:
             return {"fresh": await reading.newer(wanted, int(seen), NEW_MAX), "text": text}
         newest = await reading.newest()
         page = await reading.page(wanted, ROWS, after)
-        counts = await counting.numbers()
+        counts = await numbers.now()
         columns = [name for name in asked.every("column") if name in COLUMNS] or list(SHOWN)
         return {
             "text": text,
@@ -102,8 +103,8 @@ def sagas_view(reading: Reading) -> View:
             "rows": [of_saga(each, now_us) for each in page.sagas],
             "next": None if page.after is None else f"{page.after[0]}-{page.after[1]}",
             "later": after is not None,
-            "matching": await reading.count(wanted),
-            "known": (await reading.count(Filter())).number,
+            "matching": await count(reading, wanted),
+            "known": (await count(reading, Filter())).number,
             "columns": {name: COLUMNS[name] for name in COLUMNS if name in columns},
             "choices": COLUMNS,
             "chips": chips(text),
@@ -114,7 +115,7 @@ def sagas_view(reading: Reading) -> View:
     return View("sagas", "/sagas", "Sagas", context, ("news",))
 
 
-def facets(text: str, counts: Numbers, definitions: tuple[str, ...]) -> dict[str, list[Value]]:
+def facets(text: str, counts: Numbers, definitions: tuple[str, ...]) -> dict[str, list[Choice]]:
     """By title, each with what can be chosen of it, counted over all sagas."""
     found: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     found["definition"].update(dict.fromkeys(definitions, 0))
@@ -134,11 +135,11 @@ def facets(text: str, counts: Numbers, definitions: tuple[str, ...]) -> dict[str
     return {**titled, "Older than": [_age(text, age) for age in AGES]}
 
 
-def _values(text: str, name: str, counts: Mapping[str, int]) -> list[Value]:
+def _values(text: str, name: str, counts: Mapping[str, int]) -> list[Choice]:
     chosen = said(text, name)
     names = dict.fromkeys([*counts, *sorted(chosen)])
     return [
-        Value(
+        Choice(
             each,
             widened(text, name) if each in chosen else narrowed(text, name, each),
             each in chosen,
@@ -149,14 +150,14 @@ def _values(text: str, name: str, counts: Mapping[str, int]) -> list[Value]:
     ]
 
 
-def _age(text: str, age: str) -> Value:
+def _age(text: str, age: str) -> Choice:
     term = f"age>{age}"
     chosen = term in text.split()
     others = [each for each in text.split() if not each.startswith("age>")]
-    return Value(age, " ".join(others if chosen else [*others, term]), chosen)
+    return Choice(age, " ".join(others if chosen else [*others, term]), chosen)
 
 
-def saved(text: str) -> list[Value]:
+def saved(text: str) -> list[Choice]:
     """The views that everybody has."""
     views = {
         "All": "",
@@ -164,7 +165,7 @@ def saved(text: str) -> list[Value]:
         "In flight": "phase=running",
         "Compensating": "phase=compensating,needs_operator",
     }
-    return [Value(name, query, query == text) for name, query in views.items()]
+    return [Choice(name, query, query == text) for name, query in views.items()]
 
 
 def place_of(text: str) -> Place | None:
