@@ -14,6 +14,7 @@ from typing import Final, Literal, cast
 
 from orchestrator.engine.machine import Verb
 from orchestrator.operate.auditing import Act, Audit, Kept, Via
+from orchestrator.operate.counting import count as counted
 from orchestrator.operate.filters import parse
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.rehearsing import Preview
@@ -95,7 +96,7 @@ class Operations:
         else:
             filtered = parse(wanted.query)
             sagas = list((await self._reading.page(filtered, REHEARSED_MAX)).sagas)
-            count = await self._reading.count(filtered)
+            count = (await counted(self._reading, filtered)).number
         told = [await self._telling.rehearsed(saga, wanted.order) for saga in sagas]
         return BulkPreview(count, tuple(told))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.operate.pages.company import map_view
+from orchestrator.operate.pages.exports import exports
 from orchestrator.operate.pages.flow import flow_view, flows_view
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.rendering import Rendering
@@ -46,4 +47,4 @@ def composed(sources: Sources) -> tuple[Site, Live]:
     """Whoever serves the site stops the live streams before it stops serving."""
     rendering = Rendering(sources.clock)
     live = Live(rendering, sources.clock, sources.counted)
-    return Site(views(sources), rendering, live), live
+    return Site(views(sources), rendering, live, exports(sources.reading)), live

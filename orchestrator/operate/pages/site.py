@@ -30,17 +30,29 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 class Site:
-    def __init__(self, views: Sequence[View], rendering: Rendering, live: Live) -> None:
+    def __init__(
+        self,
+        views: Sequence[View],
+        rendering: Rendering,
+        live: Live,
+        files: Mapping[str, Answer] | None = None,
+    ) -> None:
+        """`files`: path → what is read there and is no page."""
         self._views = {view.name: view for view in views}
-        self._rendering, self._live = rendering, live
+        self._rendering, self._live, self._files = rendering, live, files or {}
 
     def routes(self) -> list[Guarded]:
         pages = [
             page(view.path, self.answering(self._page(view)), needs=Role.VIEWER)
             for view in self._views.values()
         ]
+        files = [
+            page(path, self.answering(answer), needs=Role.VIEWER)
+            for path, answer in self._files.items()
+        ]
         return [
             *pages,
+            *files,
             page("/live", self.answering(self._stream), needs=Role.VIEWER),
             opened("/settings", _settings),
             opened("/static/{name}", _static),

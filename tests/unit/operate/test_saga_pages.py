@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
 
+import orjson
 import pytest
 from test_pages import HOSTILE, Text
 from website import Website, website
@@ -238,3 +239,115 @@ def test_terms_of_a_filter() -> None:
     assert narrowed(text, "state", "c") == "phase=open age>10m state=c"
     assert widened(text, "state") == "phase=open age>10m"
     assert said(text, "state") == {"a", "b"}
+
+
+async def test_the_list_leaves_as_a_file(site: Website) -> None:
+    """CSV and JSON lines of what matches, as attachments."""
+    await several(site)
+
+    sheet = await site.http.get("/export/sagas?form=csv&query=phase%3Dfinished")
+    lines = await site.http.get("/export/sagas?form=jsonl&query=phase%3Dopen")
+
+    assert sheet.headers["content-disposition"] == 'attachment; filename="sagas.csv"'
+    assert [row.split(",")[1] for row in sheet.text.splitlines()] == ["key", "o-2", "o-1"]
+    assert [orjson.loads(each)["saga_id"] for each in lines.text.splitlines()] == ["fulfilment:o-3"]
+
+
+async def test_a_spreadsheet_meets_no_formula(site: Website) -> None:
+    """A key that begins like one is quoted."""
+    await site.playing.place_order("-2")
+
+    sheet = await site.http.get("/export/sagas?form=csv")
+
+    assert ",'-2,fulfilment," in sheet.text
+
+
+async def test_a_bundle_has_the_whole_history(site: Website) -> None:
+    """The saga, every line, and where to look for logs."""
+    await site.playing.place_order("o-1")
+    await site.playing.reserve("o-1")
+
+    bundle = (await site.http.get("/export/saga/o-1")).json()
+
+    assert bundle["saga"]["state"] == "awaiting_payment"
+    assert [line["what"] for line in bundle["history"]] == ["started", "answered"]
+    assert bundle["logs"] == ["baton logs billing", "baton logs orchestrator"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/chosen/sagas?query=phase%3Dopen&which=all", "phase%3Dopen"),
+        ("/chosen/sagas?query=phase%3Dopen&key=o-1&key=o-2", "phase%3Dopen+key%3Do-1%2Co-2"),
+    ],
+)
+async def test_a_choice_leads_to_a_bulk_operation(site: Website, path: str, query: str) -> None:
+    """Over all that match, or over those that were ticked."""
+    answer = await site.http.get(path)
+
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        f"/operations/new?query={query}",
+    )
+
+
+async def test_nothing_chosen_is_said(site: Website) -> None:
+    """422 with the way back to the same list."""
+    html = await site.page("/chosen/sagas?query=phase%3Dopen&which=chosen", 422)
+
+    assert "Tick the sagas to act on, or act on all that match." in seen(html)
+    assert 'href="/sagas?query=phase%3Dopen"' in html
+
+
+async def test_the_flow_counts_what_stands_where(site: Website) -> None:
+    """Nodes with their numbers, edges with what went there, in both shapes."""
+    await several(site)
+    await site.playing.place_order("o-4")
+    await site.playing.reserve("o-4")
+
+    html = await site.page("/flow/fulfilment")
+
+    assert html.count('aria-label="payment: 1 saga, 0 stuck"') == 2
+    assert html.count("<title>stock to payment: 3</title>") == 2
+    assert 'href="/export/flow/fulfilment?form=svg&amp;version=1"' in html
+
+
+async def test_an_unknown_definition_or_version(site: Website) -> None:
+    """404 that names it."""
+    assert "No saga is called nonsense in this release." in seen(
+        await site.page("/flow/nonsense", 404)
+    )
+    assert "No saga is called fulfilment v9 in this release." in seen(
+        await site.page("/flow/fulfilment?version=9", 404)
+    )
+
+
+async def test_definitions_are_listed_with_what_is_open(site: Website) -> None:
+    """Each with its versions, and numbers that lead to lists."""
+    await several(site)
+
+    assert "fulfilment v1 1 0 onboarding v1 0 0" in seen(await site.page("/flow"))
+
+
+async def test_two_sagas_are_compared(site: Website) -> None:
+    """Command by command, how long it took and how it ended."""
+    await site.playing.complete("o-1")
+    await site.playing.cancel("o-2")
+
+    html = await site.page("/sagas/o-2?with=o-1")
+
+    assert (
+        "Command o-2 o-1 stock/do answered after 0 s, sent 1 times"
+        " answered after 0 s, sent 1 times payment/do refused after 0 s, sent 1 times"
+        " answered after 0 s, sent 1 times stock/undo answered after 0 s, sent 1 times not sent"
+    ) in seen(html)
+
+
+async def test_where_a_saga_stands_in_its_flow(site: Website) -> None:
+    """The present place is said in words, the steps stand beside it as a table."""
+    await site.playing.place_order("o-1")
+
+    html = await site.page("/sagas/o-1?tab=state")
+
+    assert "<title>stock: it stands here</title>" in html
+    assert "stock compensatable sent 1 0 0 s ago" in seen(html)
