@@ -39,6 +39,7 @@ from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.saga_verb_api import SagaVerbs
 from orchestrator.operate.sagas import Views
 from orchestrator.operate.scraping import Scraping
+from orchestrator.operate.service_api import service_routes
 from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.settings import ConsoleSettings
 from orchestrator.operate.surfaces import Surfaces
@@ -98,6 +99,7 @@ def console_routes(parts: Parts) -> Served:
         *SagaVerbs(sagas).routes(),
         *BulkVerbs(operations, runner.held).routes(),
         *AuditQuestions(parts.audit).routes(),
+        *service_routes(scraping, clock),
         *login_routes(parts.sessions, parts.gate, site.login),
         *site.routes(),
     ]
