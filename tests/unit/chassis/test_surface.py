@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -109,6 +110,30 @@ async def test_a_program_looks_at_its_own_tables_through_the_reading_connection(
         made.watch(Watched(Poller(), Post(), Desk(), Positions(), store, None))  # type: ignore[arg-type]
         await made._look()
     assert Looking.looked == [(store, NOW_US)]
+
+
+async def test_a_slow_look_through_tables_rests_and_a_slow_measure_does_not(
+    surface: Surface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a slow Kafka would delay the heartbeat until its alert; a look has a minute at most."""
+    clock = surface._clock
+    rested: list[float] = []
+
+    async def slow() -> None:
+        clock.move(5)
+
+    async def rest(seconds: float) -> None:
+        rested.append(seconds)
+        if len(rested) == 2:
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(surface, "_measure", slow)
+    monkeypatch.setattr(surface, "_look", slow)
+    monkeypatch.setattr("services.chassis.surface.asyncio.sleep", rest)
+    with pytest.raises(asyncio.CancelledError):
+        await surface.measure_often()
+    assert rested == [2, 60]
 
 
 @pytest.mark.parametrize("judges", [True, False])

@@ -216,6 +216,17 @@ async def test_waiting_within_its_deadline_is_not_stuck_however_often_it_was_sen
     ]
 
 
+async def test_a_timer_may_be_half_a_minute_late(playing: Orchestra, reading: Reading) -> None:
+    """Stock is asked every ten seconds: 40 after the order nobody is called, 41 after it one is."""
+    await playing.place_order("o-1")
+    playing.wait(40)
+    before = await reading.stuck(Filter())
+    playing.wait(1)
+
+    assert before.groups == ()
+    assert [group.reason for group in (await reading.stuck(Filter())).groups] == ["late_timer"]
+
+
 async def test_an_answer_ends_it(playing: Orchestra, reading: Reading) -> None:
     """The late reply of a pivot is still its reply."""
     await past_its_deadline(playing)
