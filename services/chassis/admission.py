@@ -37,9 +37,10 @@ class Admission:
         self._codec = codec
         self._types = {topic.name: frozenset(topic.types) for topic in topics}
         self._writers = {topic.name: frozenset(topic.writers) for topic in topics}
-        self._keys = {each.python: each.key for each in catalogue.by_name.values()}
-        self._names = {each.python: each.full_name for each in catalogue.by_name.values()}
-        self._commands = {each.python for each in catalogue.by_name.values() if each.answers}
+        contracts = catalogue.by_type.items()
+        self._keys = {python: each.key for python, each in contracts}
+        self._names = {python: each.full_name for python, each in contracts}
+        self._commands = {python for python, each in contracts if each.answers}
 
     def admit(self, record: Record) -> Message | Refused:
         shape = self._shape(record)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, Protocol
@@ -118,7 +118,7 @@ def assemble(
     place = partial(partition_of, partitions=ground.partitions)
     admission = Admission(codec, catalogue, topics_read_by(program.name))
     application = program.application(Maker(program.name, codec, catalogue), place)
-    setting = Setting(place, admission, program.name, version("baton-saga"))
+    setting = Setting(place, admission, program.name, _release())
     intake: Intake[S] = Intake(
         store,
         application,
@@ -157,3 +157,8 @@ def assemble(
     keeping.rules += tuple(program.retention)
     letters = Letters(store, application, setting, clock)
     return Parts(positions, intake, relay, reading, timers, keeping, letters)
+
+
+@cache
+def _release() -> str:
+    return version("baton-saga")

@@ -61,7 +61,7 @@ class Maker:
         self.codec = codec
         self._contracts = catalogue.by_type
         self._fixed: dict[type, tuple[Headers, bytes]] = {}
-        for contract in catalogue.by_name.values():
+        for python, contract in catalogue.by_type.items():
             fixed = (
                 ("ce_specversion", b"1.0"),
                 ("ce_source", source.encode()),
@@ -69,7 +69,7 @@ class Maker:
                 ("ce_dataschema", f"urn:avro:{contract.full_name}".encode()),
                 ("content-type", CONTENT_TYPE.encode()),
             )
-            self._fixed[contract.python] = (fixed, pack(fixed)[:-1] + b",")
+            self._fixed[python] = (fixed, pack(fixed)[:-1] + b",")
 
     def refusals_of(self, command: object) -> tuple[str, ...]:
         """Types that say no to it."""

@@ -23,7 +23,8 @@ from tests.simulation.loop import never, pause
 if TYPE_CHECKING:
     from tests.simulation.member import Member
 
-_IDLE_TIMES_MAX = 40
+# A poll that finds nothing twice lasts until something happens.
+_IDLE_S = 1_000.0
 SILENCE_S, LONG_SILENCE_S = 3.0, 45.0
 
 
@@ -78,6 +79,13 @@ class Broker:
         self.underway = 0  # messages that will be appended later
         self.not_in_order: set[str] = set()  # ids that the seed dropped or delayed
         self._listening: dict[str, list[Reader]] = {}
+
+    def go_down(self) -> None:
+        """Who waits in a poll will be told."""
+        self.up = False
+        for readers in self._listening.values():
+            for reader in readers:
+                reader.nudge()
 
     def log(self, place: TopicPartition) -> Log:
         found = self.logs.get(place)
@@ -203,7 +211,7 @@ class Reader:
         self._held: set[TopicPartition] = set()
         self._waiter: asyncio.Future[None] | None = None
         self._waking = False
-        self._idle = 1
+        self._idle = False
 
     async def rebuild(self) -> None:
         await self._answered()
@@ -238,6 +246,15 @@ class Reader:
             late_s = self._broker.random.random() * self._broker.manners.latency_s
             asyncio.get_running_loop().call_later(late_s, self._woken, self._waiter)
 
+    def nudge(self) -> None:
+        """A poll under way ends, as in time it would."""
+        if self._waiter is not None:
+            self._woken(self._waiter)
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
+
     def _woken(self, waiter: asyncio.Future[None]) -> None:
         if not waiter.done():
             waiter.set_result(None)
@@ -254,11 +271,10 @@ class Reader:
             raise ClientLost("the simulation takes the client away")
         found = self._take(max_records)
         if not found:
-            # The longer nothing happens, the longer a poll lasts: an idle hour costs little.
-            await self._wait(timeout_s * self._idle)
+            await self._wait(_IDLE_S if self._idle else timeout_s)
             await self._alive()
             found = self._take(max_records)
-        self._idle = 1 if found else min(self._idle * 2, _IDLE_TIMES_MAX)
+        self._idle = not found
         return found
 
     async def _wait(self, seconds: float) -> None:
@@ -276,16 +292,16 @@ class Reader:
         """Some of the partitions, in any order, of each as much as the seed gives."""
         if not self._broker.up:
             return []
-        random, found = self._broker.random, list[Record]()
+        random, logs, found = self._broker.random, self._broker.logs, list[Record]()
         behind = [
             place
             for place, at in self._at.items()
-            if place not in self._held and self._broker.log(place).end > at
+            if logs[place].end > at and place not in self._held
         ]
         random.shuffle(behind)
         few = random.random() < 0.2
         for place in behind:
-            log, at = self._broker.log(place), self._at[place]
+            log, at = logs[place], self._at[place]
             records = log.since(at, min(max_records - len(found), 2 if few else 500))
             found += records
             self._at[place] = (
@@ -299,7 +315,10 @@ class Reader:
 
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         await self._alive()
-        self._at.update((place, at) for place, at in positions.items() if place in self._assigned)
+        for place, at in positions.items():
+            if place in self._assigned:
+                self._at[place] = at
+                self._broker.log(place)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         self._held.update(self._assigned.intersection(partitions))

@@ -22,7 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     if asked.seed is not None:
         return _again(asked)
     began_s = time.monotonic()
-    totals = many(_seeds(asked, began_s), asked.orders, asked.cores, _Progress(began_s))
+    totals = many(
+        _seeds(asked, began_s), asked.orders, asked.cores, _Progress(began_s, asked.minutes)
+    )
     took_s = time.monotonic() - began_s
     void = totals.void()
     if asked.result:
@@ -44,7 +46,8 @@ def summary(totals: Totals, took_s: float) -> str:
         f"{totals.seeds} seeds in {took_s:.0f} s, {totals.sagas} sagas ({ends}),"
         f" {totals.messages} messages, {totals.commits} commits,"
         f" {totals.simulated_s / 3600:.0f} simulated hours\n"
-        f"{totals.faults.total()} faults: {faults}; {totals.kills.total()} kills at failpoints\n"
+        f"{totals.faults.total()} faults: {faults}; {totals.kills.total()} kills at failpoints;"
+        f" {totals.obeyed.total()} verbs obeyed\n"
         f"{len(totals.failed)} violations"
     )
 
@@ -75,8 +78,9 @@ def _seeds(asked: argparse.Namespace, began_s: float) -> Iterator[int]:
 
 
 class _Progress:
-    def __init__(self, began_s: float) -> None:
+    def __init__(self, began_s: float, minutes: float) -> None:
         self._began_s, self._told_s = began_s, 0.0
+        self._of = f" of {60 * minutes:.0f}" if minutes else ""
         self._failed = 0
 
     def __call__(self, totals: Totals) -> None:
@@ -88,7 +92,8 @@ class _Progress:
             return
         self._told_s = now_s
         sys.stderr.write(
-            f"\r{now_s - self._began_s:6.0f} s  {totals.seeds} seeds  {totals.sagas} sagas"
+            f"\r{now_s - self._began_s:6.0f} s{self._of}  {totals.seeds} seeds"
+            f" ({60 * totals.seeds / (now_s - self._began_s):,.0f} a minute)  {totals.sagas} sagas"
             f"  {totals.faults.total()} faults  {totals.simulated_s / 3600:.0f} simulated hours"
             f"  {len(totals.failed)} violations"
         )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from schemas.topics import topics_read_by
 from tests.simulation.bus import LONG_SILENCE_S, SILENCE_S
-from tests.simulation.scenario import HOUR_S, Fault
+from tests.simulation.operator import verb
+from tests.simulation.scenario import HOUR_S, SILENT_S, VERBS, Fault
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -70,13 +71,16 @@ def _zombie(world: World, fault: Fault) -> None:
 
 def _broker_down(world: World, fault: Fault) -> None:
     world.count("broker_down")
-    world.broker.up = False
-    world.loop.call_later(fault.value * 30, _broker_up, world)
+    world.broker.go_down()
+    world.loop.call_later(fault.value * 30, broker_up, world)
 
 
-def _broker_up(world: World) -> None:
+def broker_up(world: World) -> None:
     world.broker.silence_s = SILENCE_S
     world.broker.up = True
+    for members in world.members.values():
+        for member in members:
+            member.stirred.set()
 
 
 def _disk_full(world: World, fault: Fault) -> None:
@@ -84,7 +88,9 @@ def _disk_full(world: World, fault: Fault) -> None:
 
 
 def _gateway_silent(world: World, fault: Fault) -> None:
-    world.mood.silent_until_s = world.loop.now_s + fault.value * 60
+    """Mostly for a minute at most; else for so long that steps are given up."""
+    silent_s = fault.value * SILENT_S if fault.is_long else fault.value * 60
+    world.mood.silent_until_s = world.loop.now_s + silent_s
 
 
 def _clock_jump(world: World, fault: Fault) -> None:
@@ -128,9 +134,9 @@ def _outage(world: World, fault: Fault) -> None:
     """An hour without the broker, or without a service."""
     world.count("outage")
     if fault.target == "broker":
-        world.broker.up = False
+        world.broker.go_down()
         world.broker.silence_s = LONG_SILENCE_S
-        world.loop.call_later(HOUR_S, _broker_up, world)
+        world.loop.call_later(HOUR_S, broker_up, world)
         return
     world.down.add(fault.target)
     for member in filter(world.may_die, list(world.members[fault.target])):
@@ -150,4 +156,5 @@ _KINDS = {
     "poison_handler": _poison_handler,
     "cancel": _cancel,
     "outage": _outage,
+    **dict.fromkeys(VERBS, verb),
 }

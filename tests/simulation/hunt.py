@@ -11,6 +11,8 @@ import argparse
 import json
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +28,8 @@ from tests.simulation.mutation import Mutant, install
 
 RECORD = Path(__file__).with_name("killed.json")
 SEEDS_MAX = 400
-HANGS_AFTER_S = 120
+# Of its own time, however busy the machine is; who only waits is given up by the clock.
+HANGS_AFTER_S, WAITS_MAX_S = 120, 1_800
 ORDERS = 12
 TESTS = (
     *(
@@ -50,9 +53,11 @@ HARSH = {
     "gateway_unheard": 0.3,
     "gateway_slow": 0.2,
 }
-# Of others, for every mutant alike: what they need is imported once, before the forks.
-_WARM = ("aiokafka", "fastavro", "httpx", "orjson", "prometheus_client", "pydantic", "starlette")
+# What a mutant may break, or what is made of it; all else is imported once, before the forks.
+_BREAKABLE = ("services", "orchestrator", "deploy", "tests")
+_OURS = ("tests.simulation.mutants", "tests.simulation.mutation", __name__)
 DIED = "its process died"
+HANGS = f"it did not end within {HANGS_AFTER_S} s of its own time"
 HEALTHY = Mutant("healthy", "nothing", "none", "services/chassis/clock.py", ())
 T = TypeVar("T")
 Forked = multiprocessing.get_context("fork")
@@ -103,19 +108,21 @@ def _caught(
 ) -> Killed:
     """In a process of its own, which says how far it is, and that it has ended."""
     ours, theirs = Forked.Pipe(duplex=False)
-    process = Forked.Process(target=work, args=(mutant, what, theirs))
+    process = Forked.Process(target=_bounded, args=(work, mutant, what, theirs))
     process.start()
     theirs.close()
     killed = Killed(mutant.name)
     while killed.survived:
-        if not ours.poll(HANGS_AFTER_S):
+        if not ours.poll(WAITS_MAX_S):
             process.kill()
-            killed = replace(killed, by=f"it did not end within {HANGS_AFTER_S} s")
+            killed = replace(killed, by=f"it said nothing for {WAITS_MAX_S} s")
             break
         try:
             told = ours.recv()
         except EOFError:
-            killed = replace(killed, by=DIED)
+            process.join()
+            hung = process.exitcode == -signal.SIGXCPU
+            killed = replace(killed, by=HANGS if hung else DIED)
             break
         if told is None:
             break
@@ -124,18 +131,37 @@ def _caught(
     return killed if killed.by else replace(killed, seed=-1)
 
 
+def _bounded(
+    work: Callable[[Mutant, Sequence[T], Connection], None],
+    mutant: Mutant,
+    what: Sequence[T],
+    tell: Connection,
+) -> None:
+    """What it tells gives it the same time again."""
+    _more_time()
+    work(mutant, what, tell)
+
+
+def _more_time() -> None:
+    """This process may run for so long from now on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    until_s = int(used.ru_utime + used.ru_stime) + HANGS_AFTER_S
+    resource.setrlimit(resource.RLIMIT_CPU, (until_s, resource.RLIM_INFINITY))
+
+
 def _run_seeds(mutant: Mutant, seeds: Sequence[int], tell: Connection) -> None:
     """One after the other, until one is violated."""
     install(mutant)
-    from tests.simulation.run import one  # noqa: PLC0415 - the product, now that it is broken
+    from tests.simulation.run import tell as told_by  # noqa: PLC0415 - the product, now that it is broken
     from tests.simulation.scenario import Scenario  # noqa: PLC0415
 
     for tried, seed in enumerate(seeds, 1):
+        _more_time()
         tell.send(Killed(mutant.name, seed, seeds=tried))
         scenario = Scenario.of(seed, ORDERS)
         if seed % 2:
             scenario = replace(scenario, rates=HARSH)
-        violation = one(scenario)[0].violation
+        violation = told_by(scenario).violation
         if violation:
             tell.send(Killed(mutant.name, seed, by=violation[:300], seeds=tried))
             return
@@ -151,6 +177,7 @@ def _run_tests(mutant: Mutant, tests: Sequence[str], tell: Connection) -> None:
         failed = ""
 
         def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            _more_time()
             tell.send(Killed(mutant.name))  # it lives
             if report.failed and not self.failed:
                 self.failed = report.nodeid
@@ -186,6 +213,16 @@ def again(before: Killed) -> tuple[Sequence[int], Sequence[str]]:
     return ([before.seed], ()) if before.seed >= 0 else ((), [before.test])
 
 
+def warm_up() -> None:
+    """Everything is imported and read, and what may be broken is forgotten again."""
+    import_module("pytest")
+    import_module("tests.simulation.run")
+    import_module("schemas.catalogue").load_catalogue().by_type  # noqa: B018 - imports every type
+    for name in list(sys.modules):
+        if name.partition(".")[0] in _BREAKABLE and name not in _OURS:
+            del sys.modules[name]
+
+
 def main(argv: list[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     known, everybody = recorded(), mutants()
@@ -203,8 +240,7 @@ def main(argv: list[str] | None = None) -> int:
         mark = "✖ SURVIVED" if killed.survived else "✔ caught"
         _say(f"{mark} {killed.mutant} ({killed.seconds:.0f} s) {how[:110]}")
 
-    for name in _WARM:
-        import_module(name)
+    warm_up()
     found = hunt_all(wanted, where, asked.cores, tell)
     survived = sorted(each.mutant for each in found if each.survived)
     _say(f"{len(found) - len(survived)} of {len(found)} mutants caught")

@@ -1,14 +1,18 @@
 """Time that jumps and turns that are dealt: asyncio without a clock, a socket or a thread.
 
 When nothing can run, time moves to the next timer at once. What can run does so in an order that
-the seed deals. A loop in which nothing will ever run again is a `Deadlock`.
+the seed deals. A loop in which nothing will ever run again is a `Deadlock`. Tasks and futures are
+asyncio's own; only the turns are ours, because half of a seed's time would be theirs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from heapq import heappop, heappush
 from random import Random
 
 # Whose code runs: every task inherits it from the one that made it.
@@ -23,24 +27,23 @@ class Killed(BaseException):
     """The process died here; what it had not committed is gone."""
 
 
-class _Dealer:
-    """A selector that has no files: waiting is moving the clock."""
+class _Turn:
+    """What asyncio calls a handle."""
 
-    def __init__(self, loop: SimulatedLoop, random: Random) -> None:
-        self._loop, self._random = loop, random
+    __slots__ = ("args", "callback", "context")
 
-    def select(self, timeout: float | None) -> tuple[()]:
-        if timeout is None:
-            raise Deadlock
-        if timeout > 0:
-            self._loop.now_s += timeout
-        ready = self._loop._ready
-        if len(ready) > 1:
-            dealt = list(ready)
-            self._random.shuffle(dealt)
-            ready.clear()
-            ready.extend(dealt)
-        return ()
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[object, ...], context: Context | None
+    ) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.args = args
+        self.context = context or copy_context()
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def cancelled(self) -> bool:
+        return self.callback is None
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -49,37 +52,105 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self, random: Random, faulty: Callable[[BaseException], None]) -> None:
         super().__init__()
         self.now_s = 0.0
-        self._clock_resolution = 1e-9
-        self._selector = _Dealer(self, random)
+        self._random = random
         self._faulty = faulty
+        self._turns: list[_Turn] = []
+        self._timed: list[tuple[float, int, _Turn]] = []
+        self._timers = 0
         self.set_exception_handler(self._told)
 
     def time(self) -> float:
         return self.now_s
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> _Turn:
+        turn = _Turn(callback, args, context)
+        self._turns.append(turn)
+        return turn
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> _Turn:
+        turn = _Turn(callback, args, context)
+        self._timers += 1
+        heappush(self._timed, (when, self._timers, turn))
+        return turn
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> _Turn:
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
 
     def create_task(  # type: ignore[override]
         self,
         coro: Coroutine[object, object, object],
         *,
         name: object = None,
-        context: contextvars.Context | None = None,
+        context: Context | None = None,
     ) -> asyncio.Task[object]:
-        task = super().create_task(coro, name=name, context=context)  # type: ignore[call-arg]
+        task = asyncio.Task(coro, loop=self, name="", context=context)  # type: ignore[call-arg]
+        del name
         owner = context.get(OWNER) if context is not None else OWNER.get()
         if owner is not None:
-            owner.tasks.append(task)
+            owner.tasks.append(task)  # type: ignore[attr-defined]
         return task
 
-    def _process_events(self, event_list: object) -> None:
-        pass
+    def _run_once(self) -> None:
+        """Turns, until somebody stops the loop."""
+        roll = self._random.random
+        while not self._stopping:  # type: ignore[attr-defined]
+            self._take_due()
+            turns, self._turns = self._turns, []
+            if len(turns) > 1:
+                turns.sort(key=lambda _: roll())
+            for turn in turns:
+                if turn.callback is not None:
+                    self._run(turn)
 
-    def _write_to_self(self) -> None:
-        pass
+    def _take_due(self) -> None:
+        """What is due now can run; if nothing can, time moves to what is due next."""
+        timed, turns = self._timed, self._turns
+        while timed:
+            when_s, _, turn = timed[0]
+            if turn.callback is not None:
+                if when_s > self.now_s:
+                    if turns:
+                        return
+                    self.now_s = when_s
+                turns.append(turn)
+            heappop(timed)
+        if not turns:
+            raise Deadlock
+
+    def _run(self, turn: _Turn) -> None:
+        try:
+            turn.context.run(turn.callback, *turn.args)  # type: ignore[arg-type]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except Killed:
+            return
+        except BaseException as error:  # noqa: BLE001 - as asyncio does: the loop goes on
+            self._faulty(error)
 
     def _told(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
         if error is not None and not isinstance(error, Killed):
             self._faulty(error)
+
+
+@types.coroutine
+def turn() -> Generator[None, None, None]:
+    """Everybody else who can run now runs first."""
+    yield
 
 
 async def pause(seconds: float) -> None:

@@ -22,6 +22,7 @@ from services.chassis.lifecycle import end_cleanly, was_clean
 from services.chassis.settings import Settings
 from services.chassis.startup import wait_for_store
 from services.chassis.store import Plan, StoreError
+from services.chassis.timers import Timers
 from tests.simulation.bus import Others, Publisher, Reader
 from tests.simulation.loop import OWNER, Killed, never, pause
 from tests.simulation.outside import Http, Mail
@@ -30,7 +31,7 @@ from tests.simulation.store import Database, Handle
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TELL_S, TELL_MAX_S = 2.0, 30.0
+TELL_S = 2.0
 BASE_US = 1_763_900_000_000_000
 
 
@@ -76,6 +77,7 @@ class Member:
         self.title = f"{program.name}.{life}"
         self.dead = False
         self.tasks: list[asyncio.Task[object]] = []
+        self.stirred = asyncio.Event()  # something was committed
         self.clock = MemberClock(world.loop, world.offsets_s.get(self.name, 0.0))
         self.store = Handle(database, self)
         self.reader = Reader(
@@ -153,7 +155,7 @@ class Member:
         loops = {
             "intake": parts.intake.run(),
             "reading": parts.reading.run(),
-            "timers": parts.timers.run(tick_s),
+            "timers": self._tick_often(parts.timers, tick_s),
             "relay": parts.relay.run(),
             "commits": self._tell_often(),
         }
@@ -161,17 +163,35 @@ class Member:
         for name, task in zip(loops, self._loops, strict=True):
             task.add_done_callback(partial(self._ended, name))
 
-    async def _tell_often(self) -> None:
-        """More rarely while nothing is committed: an idle hour costs little."""
-        assert self.parts is not None
-        seen, pause_s = -1, TELL_S
+    async def _tick_often(self, timers: Timers, every_s: float) -> None:
+        """As `Timers.run`, but for the ticks that would find nothing: an idle hour is short."""
+        database, seen, next_us = self.store.database, -1, 0
         while True:
-            await pause(pause_s)
-            await self.parts.keeping.commit()
-            await self.parts.keeping.pass_markers()
-            idle = seen == self.parts.positions.generation + self.store.database.commits
-            pause_s = min(pause_s * 2, TELL_MAX_S) if idle else TELL_S
-            seen = self.parts.positions.generation + self.store.database.commits
+            await pause(every_s)
+            if seen != database.commits:
+                next_us = database.one("SELECT min(due_us) FROM timers")
+            due = 0 < next_us <= self.clock.now_us()
+            if due or timers._ends or database.away or not self._hears_all(timers):
+                await timers.tick()
+            seen = database.commits
+
+    def _hears_all(self, timers: Timers) -> bool:
+        assert self.parts is not None
+        return all(timers._hears(each) for each in self.parts.positions.partitions)
+
+    async def _tell_often(self) -> None:
+        """Until there is nothing to tell any more; then when something was committed again."""
+        assert self.parts is not None
+        keeping, positions, seen = self.parts.keeping, self.parts.positions, -1
+        while True:
+            await pause(TELL_S)
+            await keeping.commit()
+            await keeping.pass_markers()
+            told = not positions._committable or not self.world.broker.up
+            if told and seen == positions.generation + self.store.database.commits:
+                self.stirred.clear()
+                await self.stirred.wait()
+            seen = positions.generation + self.store.database.commits
 
     def _ended(self, name: str, task: asyncio.Task[object]) -> None:
         if task.cancelled() or self.dead:
@@ -179,6 +199,11 @@ class Member:
         error = task.exception()
         if error is not None and not isinstance(error, Killed):
             self.world.fail(f"{self.title}: its {name} ended by {error!r}", error)
+
+    def committed(self) -> None:
+        self.stirred.set()
+        if self.reader.holds:
+            self.reader.nudge()
 
     def _observe(self, applied: Applied, _: float, items: int) -> None:
         del items
@@ -193,5 +218,12 @@ class Member:
 def hook(name: str) -> None:
     """What the product's failpoints call while a simulation runs."""
     member = OWNER.get()
-    if member is not None:
-        member.world.reached(member, name)
+    if member is None:
+        return
+    assert isinstance(member, Member)
+    if member.dead:
+        raise Killed
+    world = member.world
+    world.hits[name] += 1
+    if world.armed:
+        world.reached(member, name)

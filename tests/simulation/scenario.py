@@ -43,10 +43,17 @@ EVENTS = {
     "poison_handler": 2,
     "cancel": 5,
     "outage": 1,
+    "verb_retry": 3,
+    "verb_compensate": 2,
+    "verb_pause": 3,
+    "verb_skip": 3,
+    "verb_note": 1,
 }
 CLASSES = (*RATES, *EVENTS)
+VERBS = tuple(kind for kind in EVENTS if kind.startswith("verb_"))
 FAULTS_S = 60.0
 HOUR_S = 3_600.0
+SILENT_S = 400.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,18 @@ class Fault:
     target: str
     value: float
     moment: str = ""
+
+    @property
+    def is_long(self) -> bool:
+        """A silence of the outside world in which steps are given up."""
+        return self.kind == "gateway_silent" and self.value > 0.7
+
+    @property
+    def over_s(self) -> float:
+        """When what it does by itself has ended, at the latest."""
+        if self.kind == "outage":
+            return HOUR_S + FAULTS_S
+        return self.at_s + SILENT_S * self.value if self.is_long else self.at_s + 20
 
     def __str__(self) -> str:
         return f"#{self.number} {self.at_s:.2f} s {self.kind} {self.target} {self.moment}".rstrip()
@@ -97,7 +116,9 @@ class Scenario:
         services = FULL if random.random() < FULL_SHARE else SLIM
         # Mostly a few kinds together: all of them at once hide each other.
         on = [each for each in CLASSES if random.random() < random.choice((0.15, 0.35, 0.6))]
-        placed = tuple(_order(random, number) for number in range(orders))
+        # Some together, some alone: what comes together shares batches, and one life's end.
+        waves = [random.random() * random.choice((0.2, 5, 40)) for _ in range(random.randint(1, 5))]
+        placed = tuple(_order(random, number, random.choice(waves)) for number in range(orders))
         tick_s = random.choice((0.25, 2.0, 2.0, 2.0, 5.0, 5.0))
         return cls(
             seed=seed,
@@ -133,26 +154,21 @@ class Scenario:
 FULL_SHARE = 0.2
 
 
-def _order(random: Random, number: int) -> Order:
+def _order(random: Random, number: int, wave_s: float) -> Order:
+    """Nearly half turn back; of those about a quarter at each step that can say no to them."""
     roll = random.random()
-    country, method, sku = "France", "tok_ok", "plenty"
-    if roll < 0.10:
+    country, method, sku, quantity = "France", "tok_ok", "plenty", random.randint(1, 4)
+    if roll < 0.13:
         country = "EIRE"
-    elif roll < 0.20:
+    elif roll < 0.26:
         method = "tok_declined"
-    elif roll < 0.32:
+    elif roll < 0.33:
         method = "tok_capture_refused"
-    elif roll < 0.47:
-        sku = "scarce"
-    return Order(
-        number,
-        random.random() * random.choice((0.2, 5, 40)),
-        country,
-        method,
-        sku,
-        random.randint(1, 4),
-        random.choice((None, "c1", "c2")),
-    )
+    elif roll < 0.55:
+        sku, quantity = "scarce", random.randint(1, 8)  # of six there are
+    at_s = wave_s + 0.2 * random.random()
+    customer = random.choice((None, "c1", "c2"))
+    return Order(number, at_s, country, method, sku, quantity, customer)
 
 
 def _faults(
@@ -166,7 +182,9 @@ def _faults(
             target = random.choice(services)
             moment = random.choice(NAMES) if kind == "crash" else ""
             at_s = FAULTS_S * random.random() * random.choice((0.1, 0.4, 1.0))
-            if kind == "cancel":
+            if kind in VERBS:
+                target = random.choice(orders).id
+            elif kind == "cancel":
                 order = random.choice(orders)
                 target, at_s = (
                     order.id,

@@ -1,8 +1,9 @@
 """One seed's world: the company, what is done to it, and waiting until all is well again.
 
-Orders are placed and faults happen for a simulated minute (and an outage of an hour); then
-everything is healed, parked keys are tried again, and the company must come to rest: every saga
-ended, nothing unsent, nothing unread. That it does not within `REST_WITHIN_S` is a violation.
+Orders are placed and faults happen for a simulated minute (an outage for an hour); then everything
+is healed, parked keys are tried again, what is paused is resumed, and the company must come to
+rest: every saga ended, nothing unsent, nothing unread. That it does not within `REST_WITHIN_S` is
+a violation.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ from services.orders.__main__ import SERVICE as ORDERS
 from services.shipping.__main__ import SERVICE as SHIPPING
 from tests.simulation.bus import Broker
 from tests.simulation.checks import violations
-from tests.simulation.faults import happen
+from tests.simulation.faults import broker_up, happen
 from tests.simulation.loop import Deadlock, Killed, SimulatedLoop, pause
 from tests.simulation.member import BASE_US, Member, hook
+from tests.simulation.operator import resume_all
 from tests.simulation.outside import Books, Mood
-from tests.simulation.scenario import FAULTS_S, HOUR_S, Fault, Scenario
-from tests.simulation.store import Database, template
+from tests.simulation.scenario import HOUR_S, Fault, Scenario
+from tests.simulation.store import Database, Template, template
 
 REST_WITHIN_S = 6 * HOUR_S
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,6 +66,10 @@ def programs() -> dict[str, Program[object]]:
     return {PROGRAM.name: PROGRAM, **{each.name: each.program() for each in services}}
 
 
+def template_of(name: str) -> Template:
+    return template(name, next(iter(programs()[name].migrations.values())))
+
+
 @cache
 def codec() -> Codec:
     return Codec(load_catalogue())
@@ -80,7 +86,7 @@ class World:
     scenario: Scenario
     trace: list[object] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
-    hits: dict[str, int] = field(default_factory=dict)
+    hits: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     results: dict[str, int] = field(default_factory=dict)
     armed: list[Fault] = field(default_factory=list)
@@ -108,11 +114,10 @@ class World:
                 setattr(self.mood, kind.removeprefix("gateway_"), rate)
             else:
                 setattr(self.broker.manners, kind, rate)
-        self.databases = {
-            name: Database(template(name, next(iter(programs()[name].migrations.values()))))
-            for name in scenario.services
-        }
+        self.databases = {name: Database(template_of(name)) for name in scenario.services}
         self._shop = Maker("shop", self.codec, load_catalogue())
+        self.console = Maker("console", self.codec, load_catalogue())
+        self.verbs = 0
 
     def run(self) -> None:
         """Raises Violation, with the trace told until then in `trace`."""
@@ -131,6 +136,11 @@ class World:
             self.loop.close()
         if self.failure is not None:
             raise self.failure
+
+    def close(self) -> None:
+        """Nobody asks its databases anything any more."""
+        for database in self.databases.values():
+            database.close()
 
     def _count(self, kind: str) -> None:
         self.faults[kind] += 1
@@ -173,9 +183,6 @@ class World:
 
     def reached(self, member: Member, name: str) -> None:
         """A failpoint: the process may die here."""
-        if member.dead:
-            raise Killed
-        self.hits[name] = self.hits.get(name, 0) + 1
         for fault in self.armed:
             if fault.moment != name or fault.target not in (member.name, "any"):
                 continue
@@ -201,10 +208,9 @@ class World:
             self.loop.call_later(order.at_s, self._place, order)
         for fault in scenario.faults:
             self.loop.call_later(fault.at_s, happen, self, fault)
-        outage = any(each.kind == "outage" for each in scenario.faults)
         # Without a fault left to come there is nothing to wait for.
-        last_s = max([each.at_s for each in (*scenario.orders, *scenario.faults)], default=0)
-        await pause(HOUR_S + FAULTS_S if outage else min(FAULTS_S, last_s + 20))
+        ends_s = [each.over_s for each in scenario.faults]
+        await pause(max([20 + each.at_s for each in scenario.orders] + ends_s, default=0))
         self._heal()
         await self._rest()
         for found in violations(self):
@@ -240,7 +246,7 @@ class World:
         self.poisoned.clear()
         self.down.clear()
         self.broker.manners.calm()
-        self.broker.up = True
+        broker_up(self)
         self.mood.calm()
         for name in self.scenario.services:
             self.databases[name].away_until_s = 0.0
@@ -264,6 +270,7 @@ class World:
         for name, database in self.databases.items():
             if why := self._busy(name, database):
                 return f"{name} {why}"
+        resume_all(self)
         left = self.databases["orchestrator"].rows(
             "SELECT saga_id, phase, steps FROM sagas"
             " WHERE phase NOT IN ('completed', 'compensated')"
