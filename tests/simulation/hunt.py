@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +45,8 @@ TESTS = (
     "tests/unit/chassis/test_cancelled_anywhere.py",
 )
 _PYTEST = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "not postgres")
+# What is imported before the fork has no rewritten asserts: none of it is a test.
+_WARNINGS = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 # What is lost, late, doubled and unknown in every second seed, whatever else happens there.
 HARSH = {
     "drop": 0.2,
@@ -97,6 +100,8 @@ def hunt(mutant: Mutant, seeds: Sequence[int], tests: Sequence[str]) -> Killed:
         raise Sick(f"seed {killed.seed} fails without any mutant, too: mend that first")
     if killed.survived and tests:
         told = _caught(mutant, _run_tests, tests)
+        if told.by == DIED and not _caught(HEALTHY, _run_tests, tests).survived:
+            raise Sick(f"{tests[0]} and what follows fail without any mutant, too")
         if told.test and not _caught(HEALTHY, _run_tests, [told.test]).survived:
             told = replace(told, by="", test=f"{told.test} fails without any mutant, too")
         killed = replace(told, seeds=len(seeds))
@@ -186,7 +191,7 @@ def _run_tests(mutant: Mutant, tests: Sequence[str], tell: Connection) -> None:
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-        ended = pytest.main([*_PYTEST, *tests], [watch])
+        ended = pytest.main([*_PYTEST, *_WARNINGS, *tests], [watch])
     if watch.failed:
         tell.send(Killed(mutant.name, test=watch.failed, by=watch.failed))
     elif ended != pytest.ExitCode.OK:
@@ -221,6 +226,19 @@ def warm_up() -> None:
     for name in list(sys.modules):
         if name.partition(".")[0] in _BREAKABLE and name not in _OURS:
             del sys.modules[name]
+
+
+def replayed(names: Sequence[str]) -> str:
+    """What a process of its own says in the end: here the whole product is imported already."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.hunt", "--cores", "1", *names],
+        cwd=RECORD.parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = ended.stdout.splitlines(keepends=True)
+    return "".join(each for each in lines if not each.startswith("✔")) + ended.stderr
 
 
 def main(argv: list[str] | None = None) -> int:

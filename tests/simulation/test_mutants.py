@@ -1,15 +1,9 @@
-"""The tests are tested: each broken rule is caught by the seed, or the test, that caught it before.
-
-`python -m tests.simulation.hunt --fresh` looks for new ones; `--record` writes them down.
-"""
+"""The tests are tested: how mutants are made, kept, and told from what is whole."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,24 +14,6 @@ from tests.simulation.mutation import Mutant, NotThere, install
 from tests.simulation.run import one
 from tests.simulation.scenario import Scenario
 from tests.simulation.store import Database
-
-ROOT = Path(__file__).parents[2]
-CHUNKS = 9
-
-
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_what_caught_a_mutant_before_catches_it_again(chunk: int) -> None:
-    """In processes of their own: here the healthy product is imported already."""
-    names = sorted(mutants())[chunk::CHUNKS]
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.hunt", "--cores", "1", *names],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.stdout.endswith(f"{len(names)} of {len(names)} mutants caught\n"), ended.stdout
-    assert ended.returncode == 0, ended.stderr
 
 
 def test_every_mutant_is_recorded_with_what_caught_it() -> None:

@@ -14,6 +14,7 @@ TOLD = {
     "simulated_s": 7_200.0,
     "faults": {"crash": 40, "drop": 2},
     "ends": {"completed": 1_000},
+    "obeyed": {"verb_pause": 7},
     "kills": {"after_commit": 3},
     "void": [],
     "failed": [],
@@ -48,6 +49,9 @@ def test_a_green_run_tells_its_figures() -> None:
     caught = {"mutant": "no_inbox", "seed": 3, "by": "I-3 lost | found"}
     said = lines(TOLD, [caught], KILLS)
     assert "- verdict: **no violation**" in said
+    goal = "- of a release's 20,000 seeds and 300 kills: not reached (120 seeds, 3 kills)"
+    assert goal in said
+    assert "| verb_pause | 7 |" in said
     assert "120 seeds of 12 orders in 60 s (120 a minute)," in said
     assert "| crash | 40 |" in said
     assert "1 of 1 caught." in said
@@ -57,6 +61,12 @@ def test_a_green_run_tells_its_figures() -> None:
     ) in said
     assert "3 kills, 2 of them at failpoints," in said
     assert "6 passed, 1 failed, 2 skipped." in said
+
+
+def test_a_run_that_was_long_enough_says_so() -> None:
+    long = {**TOLD, "seeds": 20_000}, [], {**KILLS, "kills": 300}
+    goal = "- of a release's 20,000 seeds and 300 kills: reached (20,000 seeds, 300 kills)"
+    assert goal in lines(*long)
 
 
 def test_what_failed_and_what_was_void_is_named() -> None:
