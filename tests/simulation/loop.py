@@ -119,15 +119,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _take_due(self) -> None:
         """What is due now can run; if nothing can, time moves to what is due next."""
         timed, turns = self._timed, self._turns
-        while timed:
-            when_s, _, turn = timed[0]
-            if turn.callback is not None:
-                if when_s > self.now_s:
-                    if turns:
-                        return
-                    self.now_s = when_s
-                turns.append(turn)
-            heappop(timed)
+        while timed and (timed[0][0] <= self.now_s or not turns):
+            when_s, _, due = heappop(timed)
+            if due.callback is not None:
+                self.now_s = max(self.now_s, when_s)
+                turns.append(due)
         if not turns:
             raise Deadlock
 
