@@ -29,6 +29,7 @@ from orchestrator.operate.bulk_api import BulkVerbs
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
+from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.login import login_routes
 from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
 from orchestrator.operate.pages.composing import Sources, composed
@@ -92,10 +93,12 @@ def console_routes(parts: Parts) -> Served:
     bulk = (parts.store, reading, sagas, parts.audit, clock)
     operations, runner = Operations(*bulk), BulkRunner(*bulk)
     scraping = Scraping(parts.surfaces, clock)
-    site, live = composed(Sources(reading, scraping, clock, parts.counted))
+    letters = LetterTelling(parts.surfaces, telling, parts.audit)
+    told = (sagas, operations, runner.held, parts.audit)
+    site, live = composed(Sources(reading, *told, scraping, clock, parts.counted))
     given: list[BaseRoute] = [
         *routes(reading, draw),
-        *DeadLetters(parts.surfaces, telling, parts.audit).routes(),
+        *DeadLetters(letters).routes(),
         *SagaVerbs(sagas).routes(),
         *BulkVerbs(operations, runner.held).routes(),
         *AuditQuestions(parts.audit).routes(),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 import orjson
@@ -17,17 +16,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from orchestrator.operate.auditing import NOT_TAKEN, Act, Audit, NotKept, via_of
+from orchestrator.operate.auditing import NOT_TAKEN, NotKept, via_of
+from orchestrator.operate.letter_telling import LetterOrder, LetterTelling, going_on
 from orchestrator.operate.surfaces import (
     Json,
     NotAnswered,
     NotKnown,
     NotUnderstood,
-    Surfaces,
     segment,
 )
-from orchestrator.operate.telling import Telling
-from schemas.orchestrator import OperatorVerb
 from services.chassis.access import Role, actor_of, guarded
 from services.chassis.api import Fault, problem
 from services.chassis.bus import BusError
@@ -52,8 +49,8 @@ class Asked(BaseModel):
 
 
 class DeadLetters:
-    def __init__(self, surfaces: Surfaces, telling: Telling, audit: Audit) -> None:
-        self._surfaces, self._telling, self._audit = surfaces, telling, audit
+    def __init__(self, telling: LetterTelling) -> None:
+        self._telling = telling
 
     def routes(self) -> list[Route]:
         one = "/api/deadletters/{service}/{key}"
@@ -67,52 +64,33 @@ class DeadLetters:
 
     async def listed(self, request: Request) -> Response:
         """Parked keys and rejected records; `silent`: who did not answer, and why."""
-        wanted = _given(request, _FILTERS)
-        if "service" in wanted:
-            self._surfaces.address(wanted["service"])
-        said, silent = await self._surfaces.every("/deadletters", wanted)
-        entries = [entry for each in said for entry in _list(each["entries"])]
+        entries, silent = await self._telling.entries(_given(request, _FILTERS))
         return JSONResponse({"entries": entries, "silent": silent})
 
     async def shown(self, request: Request) -> Response:
-        service, key = _named(request)
-        return JSONResponse(await self._surfaces.one(service, f"/deadletters/{segment(key)}", {}))
+        return JSONResponse(await self._telling.shown(*_named(request)))
 
     async def rehearsed(self, request: Request) -> Response:
-        service, key = _named(request)
-        path, given = f"/deadletters/{segment(key)}/rehearsal", _given(request, _REHEARSED)
-        return JSONResponse(await self._surfaces.one(service, path, given))
+        given = _given(request, _REHEARSED)
+        return JSONResponse(await self._telling.rehearsed(*_named(request), given))
 
     async def verb(self, request: Request) -> Response:
         service, name = request.path_params["service"], request.path_params["name"]
-        return JSONResponse(await self._surfaces.one(service, "/verbs", {"id": _id(name)}))
+        return JSONResponse(await self._telling.verb(service, name))
 
     async def tell(self, request: Request) -> Response:
         """Idempotency-Key makes it safe to tell the same once more."""
         service, key = _named(request)
-        self._surfaces.address(service)
         name = request.headers.get("Idempotency-Key") or new_id()
         if not _NAME.fullmatch(name):
             raise NotUnderstood("Idempotency-Key: up to 128 letters, digits, dots, dashes")
-        verb = _verb(request, service, key, await request.body())
-        via, target = via_of(request), f"{service} {key}"
-        act = Act(verb.actor, via, verb.verb, target, verb.reason, name)
-        async with self._audit.acting(act) as became:
-            await self._telling.tell(verb, _id(name))
-            told = await self._telling.result(lambda: self._taken(service, name))
-            became.result = NOT_TAKEN if told is None else str(told["result"])
-        return _outcome(service, key, name, told)
-
-    async def _taken(self, service: str, name: str) -> Json | None:
-        try:
-            return await self._surfaces.one(service, "/verbs", {"id": _id(name)})
-        except (NotKnown, NotAnswered):
-            return None
+        order = _order(request, await request.body())
+        return _outcome(service, key, name, await self._telling.tell(service, key, order, name))
 
 
 def _outcome(service: str, key: str, name: str, told: Json | None) -> Response:
     place = f"/api/verbs/{segment(service)}/{segment(name)}"
-    if told is None or told["result"] == Result.GOING_ON:
+    if told is None or going_on(told):
         waits = {"service": service, "key": key, "result": NOT_TAKEN, "id": name}
         shown = {**waits, **(told or {}), "look": place}
         return JSONResponse(shown, HTTPStatus.ACCEPTED, {"Location": place})
@@ -122,19 +100,14 @@ def _outcome(service: str, key: str, name: str, told: Json | None) -> Response:
     return problem(HTTPStatus.CONFLICT, str(told["result"]), Fault(f"{service} {key}", why))
 
 
-def _verb(request: Request, service: str, key: str, body: bytes) -> OperatorVerb:
+def _order(request: Request, body: bytes) -> LetterOrder:
     try:
         asked = Asked.model_validate(orjson.loads(body))
-        return OperatorVerb(
-            business_key=key,
-            saga_id=key,
-            verb=asked.verb.value,
-            step=None,
-            actor=actor_of(request, asked.actor),
+        return LetterOrder(
+            verb=asked.verb,
             reason=asked.reason,
-            version_seen=None,
-            requested_at=datetime.now(UTC),
-            service=service,
+            actor=actor_of(request, asked.actor),
+            via=via_of(request),
             record=asked.record,
             force=asked.force,
         )
@@ -178,12 +151,3 @@ def _named(request: Request) -> tuple[str, str]:
 
 def _given(request: Request, names: tuple[str, ...]) -> dict[str, str]:
     return {name: request.query_params[name] for name in names if name in request.query_params}
-
-
-def _id(name: str) -> str:
-    return f"console/{name}"
-
-
-def _list(value: object) -> list[object]:
-    assert isinstance(value, list)
-    return value

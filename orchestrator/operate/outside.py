@@ -11,11 +11,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from difflib import get_close_matches
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.operate.wording import money
 from schemas.catalogue import Catalogue, Contract
 from schemas.personal import masked
 from schemas.topics import ANY, RECORD_BYTES_MAX, topic_named
@@ -23,10 +23,6 @@ from services.chassis.codec import Codec, CodecError
 from services.chassis.messages import Headers, Record
 
 NOTICES = frozenset({"OrderNeedsAttention", "OrderCancellationRefused", "CustomerNeedsAttention"})
-# ISO 4217 currencies whose minor unit is not a hundredth.
-_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
-_THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
-_DECIMALS = dict.fromkeys(_WHOLE.split(), 0) | dict.fromkeys(_THOUSANDTHS.split(), 3)
 _ID_CHARACTERS_MAX = 256
 _SOURCE_CHARACTERS_MAX = 128
 
@@ -197,14 +193,7 @@ def _words(body: Mapping[str, object]) -> str:
     words = []
     for name, value in list(body.items())[1:]:
         if isinstance(value, Mapping) and set(value) == {"amount_minor", "currency"}:
-            words.append(f"{name}={_amount(value)}")
+            words.append(f"{name}={money(value['amount_minor'], str(value['currency']))}")
         elif value not in (None, "", []):
             words.append(f"{name}={value}")
     return "  ".join(words)
-
-
-def _amount(money: Mapping[str, object]) -> str:
-    """In units of the currency, exactly."""
-    currency = str(money["currency"])
-    decimals = _DECIMALS.get(currency, 2)
-    return f"{Decimal(str(money['amount_minor'])).scaleb(-decimals):.{decimals}f} {currency}"

@@ -15,7 +15,7 @@ from orchestrator.engine.standing import Waiting
 from orchestrator.operate.database import Found
 from orchestrator.operate.reading import OpenCount, Stuck
 from orchestrator.operate.sagas import SagaView, Views
-from orchestrator.operate.stuck import Group, Member
+from orchestrator.operate.stuck import OPERATOR, Group, Member
 from orchestrator.operate.tally import Counts
 from services.chassis.envelope import timestamp
 
@@ -24,14 +24,18 @@ MEMBERS_SHOWN = 1_000
 US = 1_000_000
 
 HINTS: Mapping[str, str] = {
-    "compensation_failed": "see why {service} does not answer its undo",
-    "contract": "a record of this key could not be applied",
-    "paused": "an operator paused it",
-    "orphan_version": "put its definition back into the release",
-    "retries_exhausted": "see why {service} does not answer",
-    "no_reply": "see why {service} does not answer",
-    "late_timer": "see why the orchestrator does not fire its timers",
+    "compensation_failed": "{service} does not answer its undo: once it is well, retry; if you have"
+    " settled it there by hand, skip the step with your evidence",
+    "contract": "a message of this key could not be applied: see it under dead letters, then"
+    " redrive or discard it",
+    "paused": "somebody paused it: its story says who and why; resume lets it go on",
+    "orphan_version": "this release lacks its definition: put that version back",
+    "retries_exhausted": "{service} was asked more than 5 times: once it is well, retry one, then"
+    " the rest",
+    "no_reply": "{service} does not answer in time: once it is well, retry one, then the rest",
+    "late_timer": "the orchestrator is behind with its timers: see that it runs and is ready",
 }
+UNDECIDED = "it waits for a person: its story says what happened; compensate, retry or skip"
 
 
 def of_saga(saga: SagaView, now_us: int) -> Shape:
@@ -106,7 +110,8 @@ def of_line(row: Found) -> Shape:
     }
 
 
-def of_stuck(stuck: Stuck, now_us: int) -> Shape:
+def of_stuck(stuck: Stuck, now_us: int, *, members: int = MEMBERS_SHOWN) -> Shape:
+    """`members`: how many of each group, oldest first."""
     oldest_us = stuck.oldest_open_us
     return {
         "as_of": timestamp(now_us),
@@ -114,7 +119,7 @@ def of_stuck(stuck: Stuck, now_us: int) -> Shape:
         "oldest_open_s": None if oldest_us is None else (now_us - oldest_us) // US,
         "stuck": sum(len(group.members) for group in stuck.groups),
         "whole": stuck.whole,
-        "groups": [_of_group(group, now_us) for group in stuck.groups],
+        "groups": [_of_group(group, now_us, members) for group in stuck.groups],
     }
 
 
@@ -174,7 +179,7 @@ def _of_step(step: Step, kind: str) -> Shape:
     }
 
 
-def _of_group(group: Group, now_us: int) -> Shape:
+def _of_group(group: Group, now_us: int, members: int) -> Shape:
     return {
         "reason": group.reason,
         "definition": group.definition or None,
@@ -184,12 +189,19 @@ def _of_group(group: Group, now_us: int) -> Shape:
         "oldest_s": (now_us - group.since_us) // US,
         "since": timestamp(group.since_us),
         "owners": list(group.owners),
-        "suggested": HINTS[group.reason].format(service=group.waiting_on),
-        "members": [_of_member(each, now_us) for each in group.members[:MEMBERS_SHOWN]],
+        "latest": timestamp(group.latest_us),
+        "suggested": _hint(group),
+        "query": group.query or None,
+        "members": [of_member(each, now_us) for each in group.members[:members]],
     }
 
 
-def _of_member(member: Member, now_us: int) -> Shape:
+def _hint(group: Group) -> str:
+    nobody = group.reason == "compensation_failed" and group.waiting_on == OPERATOR
+    return UNDECIDED if nobody else HINTS[group.reason].format(service=group.waiting_on)
+
+
+def of_member(member: Member, now_us: int) -> Shape:
     return {
         "saga_id": member.saga_id or None,
         "key": member.key,

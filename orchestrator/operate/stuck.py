@@ -44,6 +44,25 @@ class Group:
         return self.members[0].since_us
 
     @property
+    def latest_us(self) -> int:
+        return self.members[-1].since_us
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """What its members have in common: the group's name."""
+        return self.reason, self.definition, self.state, self.waiting_on
+
+    @property
+    def query(self) -> str:
+        """The filter that finds its sagas; empty where there are none to find."""
+        if not self.definition:
+            return ""
+        terms = {"reason": self.reason, "definition": self.definition, "state": self.state}
+        if self.waiting_on != OPERATOR:
+            terms["service"] = self.waiting_on.replace("+", ",")
+        return " ".join(f"{name}={value}" for name, value in terms.items())
+
+    @property
     def owners(self) -> tuple[str, ...]:
         """Whose its members are, each once; nobody's are not spoken of."""
         return tuple(dict.fromkeys(each.assignee for each in self.members if each.assignee))
@@ -56,7 +75,8 @@ def member(saga: SagaView, reason: str) -> Member:
     if parked is not None and reason == "contract":
         detail = f"{parked.reason}: {parked.detail}"
     elif waiting is not None:
-        detail = f"{waiting.command} sent {waiting.attempt} times"
+        times = "once" if waiting.attempt == 1 else f"{waiting.attempt} times"
+        detail = f"{waiting.command} sent {times}"
     else:
         detail = saga.attention or saga.detail
     return Member(

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 
 Object = Mapping[str, object]
 GLYPHS = {"completed": "✓", "compensated": "✓", "needs_operator": "✖", "cancelled_early": "…"}
+# ISO 4217 currencies whose minor unit is not a hundredth.
+_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
+_DECIMALS = dict.fromkeys(_WHOLE.split(), 0) | dict.fromkeys(_THOUSANDTHS.split(), 3)
 STUCK_GLYPHS = {"compensation_failed": "✖", "contract": "✖", "orphan_version": "✖"}
 
 
@@ -42,6 +47,12 @@ def duration(seconds: object) -> str:
     if hours:
         return f"{hours}h{minutes % 60:02}m"
     return f"{minutes}m" if minutes else f"{seconds}s"
+
+
+def money(minor: object, currency: str) -> str:
+    """In units of the currency, exactly."""
+    decimals = _DECIMALS.get(currency, 2)
+    return f"{Decimal(str(minor)).scaleb(-decimals):.{decimals}f} {currency}"
 
 
 def moment(text: object, *, clock: Clock = Clock.LOCAL, fine: bool = False) -> str:

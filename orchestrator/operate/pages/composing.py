@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.operate.auditing import Audit
+from orchestrator.operate.bulk import Operations
+from orchestrator.operate.pages.act import Acting, told_view
+from orchestrator.operate.pages.audit import audit_view
 from orchestrator.operate.pages.company import map_view
 from orchestrator.operate.pages.exports import exports
 from orchestrator.operate.pages.flow import flow_view, flows_view
 from orchestrator.operate.pages.live import Counted, Live
+from orchestrator.operate.pages.operations import Changing, operation_views
 from orchestrator.operate.pages.rendering import Rendering
 from orchestrator.operate.pages.saga import saga_view
 from orchestrator.operate.pages.sagas import sagas_view
@@ -17,6 +22,7 @@ from orchestrator.operate.pages.site import Site
 from orchestrator.operate.pages.stuck import stuck_view
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
+from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.scraping import Scraping
 from services.chassis.clock import Clock
 
@@ -26,6 +32,10 @@ class Sources:
     """What pages read and tell."""
 
     reading: Reading
+    telling: SagaTelling
+    operations: Operations
+    held: Mapping[str, str]  # why operations cannot go on now, by id
+    audit: Audit
     scraping: Scraping
     clock: Clock
     counted: Counted
@@ -38,6 +48,9 @@ def views(sources: Sources) -> Sequence[View]:
         saga_view(sources.reading),
         flows_view(sources.reading),
         flow_view(sources.reading),
+        told_view(sources.telling, sources.reading),
+        *operation_views(sources.operations, sources.held),
+        audit_view(sources.audit),
         map_view(sources.scraping),
         services_view(sources.scraping, sources.clock),
     )
@@ -47,4 +60,7 @@ def composed(sources: Sources) -> tuple[Site, Live]:
     """Whoever serves the site stops the live streams before it stops serving."""
     rendering = Rendering(sources.clock)
     live = Live(rendering, sources.clock, sources.counted)
-    return Site(views(sources), rendering, live, exports(sources.reading)), live
+    site = Site(views(sources), rendering, live, exports(sources.reading))
+    site.add(Acting(site, sources.reading, sources.telling, sources.operations).routes())
+    site.add(Changing(site, sources.operations).routes())
+    return site, live

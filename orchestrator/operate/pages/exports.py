@@ -77,7 +77,7 @@ def exports(reading: Reading) -> Mapping[str, Answer]:
 
 
 async def chosen(request: Request) -> Response:
-    """To the bulk operation over what was chosen, or over all that match."""
+    """To what can be done with what was chosen, or over all that match."""
     text = request.query_params.get("query", "")
     keys = request.query_params.getlist("key")
     if request.query_params.get("which") != "all":
@@ -90,7 +90,7 @@ async def chosen(request: Request) -> Response:
             )
         text = narrowed(text, "key", ",".join(dict.fromkeys(keys)))
     parse(text)
-    address = f"/operations/new?{urlencode({'query': text})}"
+    address = f"/act?{urlencode({'query': text})}"
     return RedirectResponse(address, HTTPStatus.SEE_OTHER)
 
 

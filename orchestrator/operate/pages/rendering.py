@@ -49,6 +49,7 @@ class Rendering:
             state=wording.state,
             reason=wording.reason,
             age=wording.duration,
+            money=wording.money,
             count=count,
             words=words,
             when=self.when,

@@ -40,6 +40,11 @@ class Site:
         """`files`: path → what is read there and is no page."""
         self._views = {view.name: view for view in views}
         self._rendering, self._live, self._files = rendering, live, files or {}
+        self._acting: list[Guarded] = []
+
+    def add(self, routes: Sequence[Guarded]) -> None:
+        """What is asked of it beside the views: forms that act."""
+        self._acting += routes
 
     def routes(self) -> list[Guarded]:
         pages = [
@@ -53,6 +58,7 @@ class Site:
         return [
             *pages,
             *files,
+            *self._acting,
             page("/live", self.answering(self._stream), needs=Role.VIEWER),
             opened("/settings", _settings),
             opened("/static/{name}", _static),

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.deadletters import DeadLetters
+from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.surfaces import Surfaces
 from orchestrator.operate.telling import Telling
 from services.chassis.access import LOCAL, Role
@@ -80,12 +81,15 @@ class Letterbox:
             member.take(member.kafka.publish(out))
 
     def letters(self) -> DeadLetters:
+        return DeadLetters(self.telling())
+
+    def telling(self) -> LetterTelling:
         apps = {name: self._app(name) for name in self.members}
         addresses = {name: f"http://{name}" for name in apps}
         surfaces = Surfaces(addresses, self._token_file, _ByHost(apps, self.silent))
         telling = Telling(self, Maker("console", CODEC, CATALOGUE), SystemClock())
         audit = Audit(self.kept, SystemClock())  # type: ignore[arg-type]
-        return DeadLetters(surfaces, telling, audit)
+        return LetterTelling(surfaces, telling, audit)
 
     def _app(self, name: str) -> Starlette:
         member = self.members[name]

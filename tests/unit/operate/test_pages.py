@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from reading_pages import HOSTILE, Text
 from website import Website, website
 
 from orchestrator.operate.pages.view import Question
 from services.chassis.gate import HEADERS
-
-HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Website]:
     async with website(tmp_path) as opened:
         yield opened
-
-
-class Text(HTMLParser):
-    """What a reader sees, white space squeezed, and the tags met."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self._parts: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        del attrs
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self._parts.append(data)
-
-    @property
-    def seen(self) -> str:
-        return " ".join(" ".join(self._parts).split())
 
 
 async def test_a_page_is_whole_and_guarded(site: Website) -> None:

@@ -287,7 +287,7 @@ async def test_a_choice_leads_to_a_bulk_operation(site: Website, path: str, quer
 
     assert (answer.status_code, answer.headers["location"]) == (
         303,
-        f"/operations/new?query={query}",
+        f"/act?query={query}",
     )
 
 

@@ -120,7 +120,7 @@ def unknown_schema() -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
             "inventory.ReleaseStock sent 9 times",
         ),
         (parked, "contract", "awaiting_stock", "inventory", "unknown_schema: "),
-        (paused, "paused", "awaiting_stock", "inventory", "inventory.ReserveStock sent 1 times"),
+        (paused, "paused", "awaiting_stock", "inventory", "inventory.ReserveStock sent once"),
         (
             sent_often,
             "retries_exhausted",
@@ -140,7 +140,7 @@ def unknown_schema() -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
             "late_timer",
             "awaiting_stock",
             "inventory",
-            "inventory.ReserveStock sent 1 times",
+            "inventory.ReserveStock sent once",
         ),
     ],
 )

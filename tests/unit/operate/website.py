@@ -5,32 +5,42 @@ The clock is the orchestra's, moved by hand, so that every age on a page is know
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
-from orchestra import Orchestra, orchestra
+from orchestra import CATALOGUE, CODEC, Orchestra, orchestra
 from stage import TOKEN, Hands
 from starlette.applications import Starlette
+from telling_stage import Ticking, Wire
 
+from orchestrator.operate.auditing import MIGRATIONS, Audit
+from orchestrator.operate.bulk import Operations
+from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.login import login_routes
 from orchestrator.operate.pages.composing import Sources, composed, views
 from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
+from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.sagas import Views
 from orchestrator.operate.scraping import Scraping
 from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.surfaces import Surfaces
+from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
 from services.chassis.access import LOCAL, Principal, Role
+from services.chassis.envelope import Maker
 from services.chassis.gate import secured
 from tests.gates import gate_for
+from tests.unit.chassis.company import DirectStore
 
 OPERATOR = Principal(LOCAL, Role.OPERATOR)
+LOOKS = "a-viewers"
 NOBODY: Mapping[str, Callable[[httpx.Request], httpx.Response]] = {}
 
 
@@ -42,13 +52,24 @@ class Website:
     http: httpx.AsyncClient
     scraping: Scraping
     sessions: Sessions
+    wire: Wire
+    runner: BulkRunner
+    kept: DirectStore
     views: dict[str, View] = field(default_factory=dict)
     streams: list[tuple[str, int]] = field(default_factory=list)
 
-    async def page(self, path: str, status: int = 200) -> str:
-        answer = await self.http.get(path)
+    async def page(self, path: str, status: int = 200, *, token: str = TOKEN) -> str:
+        answer = await self.http.get(path, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == status, answer.text
         return answer.text
+
+    async def send(self, path: str, given: Sequence[tuple[str, str]], status: int = 303) -> str:
+        """Where it leads, or else the page that says why not."""
+        body = urlencode(given)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await self.http.post(path, content=body, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.headers.get("location") or answer.text
 
 
 @dataclass
@@ -87,14 +108,24 @@ async def website(
             yield
             streams.append((page, -1))
 
+        wire, kept = Wire(playing), DirectStore(migrations={"console": MIGRATIONS})
+        reading, audit = Reading(database, Views(SAGAS), hands), Audit(kept, hands)  # type: ignore[arg-type]
+        published = Telling(wire, Maker("console", CODEC, CATALOGUE), Ticking(playing))
+        telling = SagaTelling(reading, database, published, CATALOGUE, audit)
+        bulk = (kept, reading, telling, audit, hands)
+        runner = BulkRunner(*bulk)  # type: ignore[arg-type]
         sources = Sources(
-            Reading(database, Views(SAGAS), hands),
+            reading,
+            telling,
+            Operations(*bulk),  # type: ignore[arg-type]
+            runner.held,
+            audit,
             Scraping(surfaces, hands),
             hands,
             counting,
         )
         site, live = composed(sources)
-        gate = gate_for(folder, {TOKEN: Role.OPERATOR}, name=LOCAL, clock=hands)
+        gate = gate_for(folder, {TOKEN: Role.OPERATOR, LOOKS: Role.VIEWER}, name=LOCAL, clock=hands)
         sessions = Sessions(gate.tokens, hands)
         gate = replace(gate, browsers=sessions)
         app = secured([*site.routes(), *login_routes(sessions, gate, site.login)], gate)
@@ -104,4 +135,16 @@ async def website(
             headers={"Authorization": f"Bearer {TOKEN}"},
         ) as http:
             named = {view.name: view for view in views(sources)}
-            yield Website(playing, app, live, http, sources.scraping, sessions, named, streams)
+            yield Website(
+                playing,
+                app,
+                live,
+                http,
+                sources.scraping,
+                sessions,
+                wire,
+                runner,
+                kept,
+                named,
+                streams,
+            )

@@ -67,7 +67,90 @@
     apply();
   }
 
+  // Rows do not move under the pointer: who is new waits until asked for, who left stays and says so.
+  function steadyRows() {
+    const show = document.querySelector("[data-show]");
+    if (!show) return;
+    const news = new Map();
+    let all = false;
+    const hold = (task) => {
+      const now = task.target && task.target.querySelector("[data-steady]");
+      const next = task.fragment.querySelector("[data-steady]");
+      if (all || !now || !next || now.dataset.steady !== next.dataset.steady) return news.delete(task.target);
+      const rows = new Map([...next.children].map((row) => [row.id, row]));
+      next.replaceChildren(...[...now.children].map((row) => {
+        const same = rows.get(row.id) || row.cloneNode(true);
+        if (!rows.delete(row.id)) {
+          same.classList.add("gone");
+          same.querySelectorAll(".left").forEach((each) => { each.hidden = false; });
+        }
+        return same;
+      }));
+      news.set(task.target, rows.size);
+    };
+    document.addEventListener("htmx:before:swap", (event) => {
+      event.detail.tasks.forEach(hold);
+      const count = [...news.values()].reduce((sum, each) => sum + each, 0);
+      show.hidden = !count;
+      if (count) show.textContent = count + " new · show";
+    });
+    show.addEventListener("click", (event) => {
+      event.preventDefault();
+      all = true;
+      htmx.ajax("GET", told.dataset.live + "&once=1", { source, swap: "none" }).finally(() => { all = false; });
+    });
+  }
+
+  // j k x r on a page with rows, unless somebody types, or has turned them off (WCAG 2.1.4).
+  function keys() {
+    const rows = () => [...document.querySelectorAll("[data-rows] > tr")];
+    const note = document.querySelector("[data-keys]"), turn = document.querySelector("[data-keys-switch]");
+    if (!note) return;
+    let on = localStorage.getItem("keys") !== "off", at = "";
+    const apply = () => { note.hidden = !on; turn.textContent = on ? "Turn keys off" : "Turn keys on"; };
+    const go = (by) => {
+      const all = rows(), was = all.findIndex((row) => row.id === at);
+      const row = all[Math.max(0, Math.min(all.length - 1, was + by))];
+      if (!row) return;
+      all.forEach((each) => each.classList.toggle("at", each === row));
+      at = row.id;
+      row.querySelector("a").focus();
+    };
+    const choose = (only) => {
+      const row = document.getElementById(at), box = row && row.querySelector("input[type=checkbox]");
+      if (box && !(only && box.checked)) box.click();
+    };
+    const retry = () => {
+      const button = document.querySelector("[data-retry]");
+      if (!document.querySelector("[data-rows] input:checked")) choose(true);
+      if (button && document.querySelector("[data-rows] input:checked")) button.click();
+    };
+    const does = { j: () => go(1), k: () => go(-1), x: () => choose(false), r: retry };
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target.closest("input:not([type=checkbox]), textarea, select");
+      if (!on || typing || event.ctrlKey || event.metaKey || event.altKey || !does[event.key]) return;
+      event.preventDefault();
+      does[event.key]();
+    });
+    turn.addEventListener("click", () => { on = !on; localStorage.setItem("keys", on ? "on" : "off"); apply(); });
+    apply();
+  }
+
+  function copying() {
+    document.querySelectorAll("[data-copy]").forEach((button) => {
+      button.hidden = !navigator.clipboard;
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(location.href);
+        button.textContent = "Copied";
+      });
+    });
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll(".js").forEach((each) => { each.hidden = false; });
+    steadyRows();
+    keys();
+    copying();
     if (told) watch();
     localTimes();
   });
