@@ -183,6 +183,8 @@ class Console:
             try:
                 await reading.journal_last()
                 self._database = Check("database", ok=True, reason="readable")
+                if not was:  # a long history is counted before somebody asks for a page
+                    await reading.finished_counts()
             except Unavailable as fault:
                 self._database = Check("database", ok=False, reason=str(fault))
             if self._database.ok is not was:

@@ -20,7 +20,6 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response, S
 
 from orchestrator.operate.filters import Filter, parse
 from orchestrator.operate.pages.saga import unknown
-from orchestrator.operate.pages.terms import narrowed
 from orchestrator.operate.pages.view import NoPage
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import PAGE_MAX, Reading
@@ -77,21 +76,23 @@ def exports(reading: Reading) -> Mapping[str, Answer]:
 
 
 async def chosen(request: Request) -> Response:
-    """To what can be done with what was chosen, or over all that match."""
-    text = request.query_params.get("query", "")
-    keys = request.query_params.getlist("key")
-    if request.query_params.get("which") != "all":
-        if not keys:
-            raise NoPage(
-                "Nothing is chosen",
-                "Tick the sagas to act on, or act on all that match.",
-                status=HTTPStatus.UNPROCESSABLE_ENTITY,
-                links={"back to the list": f"/sagas?{urlencode({'query': text})}"},
-            )
-        text = narrowed(text, "key", ",".join(dict.fromkeys(keys)))
-    parse(text)
-    address = f"/act?{urlencode({'query': text})}"
-    return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    """To the form of a verb for what was chosen, or for all that match."""
+    given = request.query_params
+    text, sagas = given.get("query", ""), list(dict.fromkeys(given.getlist("saga")))
+    asked = [("verb", given.get("verb", ""))]
+    if given.get("which") == "all":
+        parse(text)
+        asked.append(("query", text))
+    elif sagas:
+        asked += [("saga", each) for each in sagas]
+    else:
+        raise NoPage(
+            "Nothing is chosen",
+            "Tick the sagas to act on, or act on all that match.",
+            status=HTTPStatus.UNPROCESSABLE_ENTITY,
+            links={"back to the list": f"/sagas?{urlencode({'query': text})}"},
+        )
+    return RedirectResponse(f"/act?{urlencode(asked)}", HTTPStatus.SEE_OTHER)
 
 
 async def _rows(reading: Reading, wanted: Filter) -> AsyncIterator[Shape]:

@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 from markupsafe import Markup
 
+from orchestrator.engine.machine import Verb
 from orchestrator.operate.flowing import Traffic, flow_of
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import Reading
@@ -53,6 +54,7 @@ def saga_view(reading: Reading) -> View:
             "why": why(shape),
             "tab": tab if tab in TABS else TABS[0],
             "tabs": TABS,
+            "verbs": () if saga.finished else tuple(verb.value for verb in Verb),
             "moments": moments,
             "older": moments[0].seq if len(moments) == LINES else None,
             "newest": upto == _LAST,

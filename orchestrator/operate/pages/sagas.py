@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator.engine.machine import Verb
 from orchestrator.operate.counting import Sort, count, sorts
 from orchestrator.operate.filters import Filter, parse
 from orchestrator.operate.pages.terms import chips, narrowed, said, widened
@@ -18,6 +19,7 @@ from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import Place, Reading
 from orchestrator.operate.shapes import of_saga
 from orchestrator.operate.tally import Counts
+from services.chassis.envelope import timestamp
 
 ROWS: Final = 50
 NEW_MAX: Final = 100
@@ -107,9 +109,10 @@ def sagas_view(reading: Reading) -> View:
             "known": (await count(reading, Filter())).number,
             "columns": {name: COLUMNS[name] for name in COLUMNS if name in columns},
             "choices": COLUMNS,
+            "verbs": [verb.value for verb in Verb],
             "chips": chips(text),
             "facets": facets(text, counts, reading.views.names),
-            "saved": saved(text),
+            "saved": saved(text, timestamp(now_us)[:10]),
         }
 
     return View("sagas", "/sagas", "Sagas", context, ("news",))
@@ -157,13 +160,15 @@ def _age(text: str, age: str) -> Choice:
     return Choice(age, " ".join(others if chosen else [*others, term]), chosen)
 
 
-def saved(text: str) -> list[Choice]:
-    """The views that everybody has."""
+def saved(text: str, today: str) -> list[Choice]:
+    """The views that everybody has. `today`: 2026-11-23, in UTC."""
     views = {
         "All": "",
         "Stuck": "stuck=any",
         "In flight": "phase=running",
         "Compensating": "phase=compensating,needs_operator",
+        "Today": f"started={today}",
+        "Last hour": "started<1h",
     }
     return [Choice(name, query, query == text) for name, query in views.items()]
 

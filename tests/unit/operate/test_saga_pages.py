@@ -162,6 +162,18 @@ async def test_why_a_saga_waits(site: Website) -> None:
     assert "Next timer payment/do in 40 s" in seen(html)
 
 
+async def test_an_open_saga_takes_every_verb(site: Website) -> None:
+    """Each leads to its form with the version that was seen; a finished one takes none."""
+    await site.playing.place_order("o-1")
+    await site.playing.complete("o-2")
+
+    html = await site.page("/sagas/o-1")
+
+    assert "Retry Compensate Pause Resume Skip Assign Unassign Note" in seen(html)
+    assert 'href="/act?verb=retry&amp;saga=fulfilment%3Ao-1&amp;version=1"' in html
+    assert "/act?" not in await site.page("/sagas/o-2")
+
+
 async def test_the_story_of_a_saga(site: Website) -> None:
     """What came, what changed, what went out; a timer leads to the line with which it ended."""
     await site.playing.place_order("o-1")
@@ -277,17 +289,17 @@ async def test_a_bundle_has_the_whole_history(site: Website) -> None:
 @pytest.mark.parametrize(
     ("path", "query"),
     [
-        ("/chosen/sagas?query=phase%3Dopen&which=all", "phase%3Dopen"),
-        ("/chosen/sagas?query=phase%3Dopen&key=o-1&key=o-2", "phase%3Dopen+key%3Do-1%2Co-2"),
+        ("/chosen/sagas?verb=retry&query=phase%3Dopen&which=all", "verb=retry&query=phase%3Dopen"),
+        ("/chosen/sagas?verb=note&saga=o-1&saga=o-2", "verb=note&saga=o-1&saga=o-2"),
     ],
 )
-async def test_a_choice_leads_to_a_bulk_operation(site: Website, path: str, query: str) -> None:
+async def test_a_choice_leads_to_the_form_of_a_verb(site: Website, path: str, query: str) -> None:
     """Over all that match, or over those that were ticked."""
     answer = await site.http.get(path)
 
     assert (answer.status_code, answer.headers["location"]) == (
         303,
-        f"/act?query={query}",
+        f"/act?{query}",
     )
 
 
