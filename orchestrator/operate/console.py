@@ -94,7 +94,7 @@ def console_routes(parts: Parts) -> Served:
     operations, runner = Operations(*bulk), BulkRunner(*bulk)
     scraping = Scraping(parts.surfaces, clock)
     letters = LetterTelling(parts.surfaces, telling, parts.audit)
-    told = (sagas, operations, runner.held, parts.audit)
+    told = (sagas, operations, runner.held, parts.audit, letters)
     site, live = composed(Sources(reading, *told, scraping, clock, parts.counted))
     given: list[BaseRoute] = [
         *routes(reading, draw),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from orchestrator.operate.auditing import Audit
 from orchestrator.operate.bulk import Operations
+from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.pages.act import Acting, told_view
 from orchestrator.operate.pages.audit import audit_view
 from orchestrator.operate.pages.company import map_view
 from orchestrator.operate.pages.exports import exports
 from orchestrator.operate.pages.flow import flow_view, flows_view
+from orchestrator.operate.pages.letters import Redriving, letter_views
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.operations import Changing, operation_views
 from orchestrator.operate.pages.rendering import Rendering
@@ -36,6 +38,7 @@ class Sources:
     operations: Operations
     held: Mapping[str, str]  # why operations cannot go on now, by id
     audit: Audit
+    letters: LetterTelling
     scraping: Scraping
     clock: Clock
     counted: Counted
@@ -51,6 +54,7 @@ def views(sources: Sources) -> Sequence[View]:
         told_view(sources.telling, sources.reading),
         *operation_views(sources.operations, sources.held),
         audit_view(sources.audit),
+        *letter_views(sources.letters),
         map_view(sources.scraping),
         services_view(sources.scraping, sources.clock),
     )
@@ -63,4 +67,5 @@ def composed(sources: Sources) -> tuple[Site, Live]:
     site = Site(views(sources), rendering, live, exports(sources.reading))
     site.add(Acting(site, sources.reading, sources.telling, sources.operations).routes())
     site.add(Changing(site, sources.operations).routes())
+    site.add(Redriving(site, sources.letters).routes())
     return site, live

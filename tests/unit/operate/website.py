@@ -21,6 +21,7 @@ from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.bulk import Operations
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
+from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.login import login_routes
 from orchestrator.operate.pages.composing import Sources, composed, views
 from orchestrator.operate.pages.live import Live
@@ -86,7 +87,9 @@ class Served:
 
 @asynccontextmanager
 async def website(
-    folder: Path, processes: Mapping[str, Callable[[httpx.Request], httpx.Response]] = NOBODY
+    folder: Path,
+    processes: Mapping[str, Callable[[httpx.Request], httpx.Response]] = NOBODY,
+    letters: LetterTelling | None = None,
 ) -> AsyncIterator[Website]:
     """`processes`: what each answers on its operations port, by name."""
     path = folder / "orchestrator.db"
@@ -120,6 +123,7 @@ async def website(
             Operations(*bulk),  # type: ignore[arg-type]
             runner.held,
             audit,
+            letters or LetterTelling(surfaces, published, audit),
             Scraping(surfaces, hands),
             hands,
             counting,
