@@ -1,7 +1,8 @@
 """A world at rest as `deploy.verify` takes it: the independent checker judges it, too.
 
 Only of the whole company, because a reader that is not there has read nothing. Two of its
-judgements are left out: I-16 needs running processes; I-12 knows nothing of what a seed dropped.
+judgements are left out: I-16 needs running processes; I-12 knows nothing of what a seed dropped or
+delayed, which `checks` does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def judged(world: World) -> Iterator[str]:
-    left_out = {"I-16", "I-12" if world.faults["drop"] else ""}
+    left_out = {"I-16", "I-12" if world.broker.not_in_order else ""}
     for verdict in check(_evidence(world)):
         if verdict.invariant in left_out:
             continue
