@@ -18,11 +18,11 @@ from services.chassis.key_verbs import SQL
 from services.chassis.messages import Message, Record, unpack
 from services.chassis.parked import Result
 from services.chassis.store import Constraint, Plan, Select, Store, Value
-from services.chassis.transaction import Batch, Setting, Transaction
+from services.chassis.transaction import REDRIVEN_MAX, Batch, Setting, Transaction
 
 SHOWN_MAX = 200
 LISTED_MAX = 1_000
-REHEARSED_MAX = 500
+REHEARSED_MAX = REDRIVEN_MAX  # one slice: a rehearsal of all would keep the writer waiting
 _REHEARSAL = "rehearsal"
 _LISTED = {"parked": SQL["surface.parked"], "rejected": SQL["surface.rejected"]}
 _NAMED = {"type": "ce_type", "id": "ce_id", "source": "ce_source", "operation": "ce_operationid"}
@@ -106,7 +106,10 @@ def _seen(name: str) -> Plan[Told]:
     rows = yield Select(SQL["rehearsal.letters"], (name, _REHEARSAL, REHEARSED_MAX))
     records: list[Told] = []
     failed = result == Result.FAILED_AGAIN
-    for seq, topic, offset, headers, state, became, reason, why in rows:
+    if rows and len(rows) < (total := int(rows[0][-1] or 0)):
+        covered = f"of {total} records this tells {len(rows)}"
+        detail = f"{detail!s}; {covered}" if detail else covered
+    for seq, topic, offset, headers, state, became, reason, why, _ in rows:
         would = str(became)
         if state == "open":
             would, failed = (

@@ -110,6 +110,6 @@ WHERE key_verbs.id = :id
 SELECT result, detail, applied FROM key_verbs WHERE id = ?
 
 -- name: rehearsal.letters
-SELECT seq, topic, dead_letters."offset", headers, state, became, reason, detail
+SELECT seq, topic, dead_letters."offset", headers, state, became, reason, detail, count(*) OVER ()
 FROM dead_letters JOIN keys ON keys.id = dead_letters.key
 WHERE keys.name = ? AND (state = 'open' OR settled_by = ?) ORDER BY seq LIMIT ?

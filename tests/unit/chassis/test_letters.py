@@ -13,6 +13,7 @@ from company import COMMANDS, NOW_US, Member, billing, command
 from telling import tell, verbs
 from test_redrive import mended, parked
 
+from services.chassis import letters, transaction
 from services.chassis.access import Role
 from services.chassis.gate import secured
 from services.chassis.letters import Letters
@@ -26,12 +27,12 @@ TYPE = "baton.billing.AuthorisePayment"
 
 
 async def ask(member: Member[object] | None, path: str) -> httpx.Response:
-    letters = None
+    told = None
     if member is not None:
-        letters = Letters(member.store, member.application, member.setting, member.clock)
+        told = Letters(member.store, member.application, member.setting, member.clock)
     with TemporaryDirectory() as folder:
         gate = gate_for(Path(folder), {TOKEN: Role.OPERATOR})
-        app = secured(letter_routes("billing", lambda: letters), gate)
+        app = secured(letter_routes("billing", lambda: told), gate)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://billing") as client:
             return await client.get(path, headers={"Authorization": f"Bearer {TOKEN}"})
@@ -205,6 +206,19 @@ async def test_a_rehearsal_says_what_would_happen_and_changes_nothing(
     assert verbs(member, "result, detail, applied") == [
         (said["result"], said["detail"], said["applied"])
     ]
+
+
+async def test_a_rehearsal_says_how_much_of_it_all_it_tells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It goes no further than one slice."""
+    member = parked("tok_z", "tok_x")
+    mended(member)
+    monkeypatch.setattr(transaction, "REDRIVEN_MAX", 2)
+    monkeypatch.setattr(letters, "REHEARSED_MAX", 2)
+    said = (await ask(member, "/deadletters/a/rehearsal?verb=redrive")).json()
+    assert (said["result"], said["detail"]) == ("going_on", "of 3 records this tells 2")
+    assert [each["would"] for each in said["records"]] == ["applied"] * 2
 
 
 async def test_a_rehearsal_of_what_cannot_be_written_says_so() -> None:
