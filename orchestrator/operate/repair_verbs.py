@@ -86,12 +86,13 @@ def accept(
     partition: Partition = -1,
     reason: Reason,
     all_readers: Annotated[
-        bool, typer.Option("--all-readers", help="Also those inside: the topic was made anew.")
+        bool, typer.Option("--all-readers", help="Also those inside: the log lost its tail.")
     ] = False,
 ) -> None:
     """Let readers of a log whose records are gone read on, from where it begins now.
 
-    Only those are moved whose position is outside the log. They are stopped for a moment.
+    Only those are moved whose position is outside the log, or of a topic that was made anew.
+    They are stopped for a moment.
     """
     from orchestrator.operate import repair_work  # noqa: PLC0415
 

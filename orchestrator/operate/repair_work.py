@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 from deploy.local.home import Home
 from deploy.local.stack import OURS
@@ -31,15 +32,21 @@ from orchestrator.operate.stopped import (
     told_of,
 )
 from services.chassis import repair
-from services.chassis.bus_admin import log_bounds
+from services.chassis.bus_admin import Admin, log_bounds
 from services.chassis.database import is_there, open_reader
 from services.chassis.messages import TopicPartition
 from services.chassis.repair import SQL, Author, Chosen
 from services.chassis.store import Plan, Readable
 
 REPUBLISH_COLUMNS = ("service", "topic", "rows")
-Log = Mapping[int, tuple[int, int]]  # of each partition: where it begins and ends
 ACCEPT_COLUMNS = ("service", "topic", "partition", "stood_at", "reads_on_at")
+
+
+class Log(NamedTuple):
+    """Of each partition asked for where it begins and ends, and the topic's id."""
+
+    bounds: Mapping[int, tuple[int, int]]
+    topic_id: str
 
 
 def chosen(service: str, topic: str, partition: int, since: str) -> dict[str, Chosen]:
@@ -80,7 +87,9 @@ def republish(
 
 
 def accept(output: Output, topic: str, partition: int, reason: str, *, everybody: bool) -> None:
-    """`partition` -1 is each. Only readers outside the log are moved, or whoever has read any."""
+    """`partition` -1 is each. Only readers outside the log, or of a topic that is no more, are
+    moved; with `everybody` whoever has read any.
+    """
     home, by = home_of_this_shell(), author(reason)
     readers = known_topic(topic).readers
     log = asyncio.run(_log_of(output, home, topic, partition))
@@ -95,7 +104,7 @@ def accept(output: Output, topic: str, partition: int, reason: str, *, everybody
             asyncio.run(_accept(home, service, outside, log, by))
         rows += [
             {"service": service, **place._asdict(), "stood_at": at,
-             "reads_on_at": log[place.partition][0]}
+             "reads_on_at": log.bounds[place.partition][0]}
             for place, at in outside.items()
         ]  # fmt: skip
     output.rows(ACCEPT_COLUMNS, rows)
@@ -151,14 +160,15 @@ async def _outside(
 ) -> dict[TopicPartition, int]:
     """Where the service stands in those partitions that it is to read anew."""
     async with _reader_of(home, service) as reader:
-        rows = await reader.read(SQL["offsets.all"])
+        rows = await reader.read(SQL["offsets.ids"])
     found: dict[TopicPartition, int] = {}
     for row in rows:
         place = TopicPartition(str(row["topic"]), int(row["partition"] or 0))
         at = int(row["next"] or 0)
-        if place.topic == topic and place.partition in log:
-            start, end = log[place.partition]
+        if place.topic == topic and place.partition in log.bounds:
+            start, end = log.bounds[place.partition]
             stays = at == start if everybody else start <= at <= end
+            stays &= row["topic_id"] in ("", log.topic_id)
             found.update({} if stays else {place: at})
     return found
 
@@ -168,7 +178,7 @@ async def _accept(
 ) -> None:
     def move() -> Plan[None]:
         for place, at in outside.items():
-            start, _ = log[place.partition]
+            start, _ = log.bounds[place.partition]
             yield from repair.accept(place, at, start)
             detail = f"{place.topic}[{place.partition}]: {at} to {start}"
             yield from repair.record("accept", detail, by)
@@ -180,8 +190,11 @@ async def _accept(
 async def _log_of(output: Output, home: Home, topic: str, partition: int) -> Log:
     async with kafka_for(output, home) as bootstrap:
         found = await log_bounds(bootstrap, topic)
+        async with Admin(bootstrap) as admin:
+            topic_id = await admin.topic_id(topic)
     if partition >= 0 and partition not in found:
         raise VerbFault(
             f"{topic} has no partition {partition}", mend="baton topics check", code=Exit.NOT_FOUND
         )
-    return {part: log for part, log in found.items() if partition in (-1, part)}
+    chosen = {part: log for part, log in found.items() if partition in (-1, part)}
+    return Log(chosen, topic_id)

@@ -81,6 +81,18 @@ class OffsetOutside(PartitionStopped):
         )
 
 
+class TopicMadeAnew(PartitionStopped):
+    def __init__(self, tp: TopicPartition, stored: int) -> None:
+        super().__init__(
+            tp,
+            stored,
+            "that position is of another topic of this name, which was made anew since. Let its"
+            f" readers read on: baton offsets accept --topic {tp.topic} --reason WHY;"
+            " then say again what our services had said:"
+            f" baton outbox republish --topic {tp.topic} --reason WHY   (deploy/RUNBOOK.md)",
+        )
+
+
 class BatchUnreadable(PartitionStopped):
     def __init__(self, tp: TopicPartition, stored: int, reason: str) -> None:
         super().__init__(tp, stored, f"the batch there cannot be read: {reason}")

@@ -33,6 +33,7 @@ from services.chassis.bus import (
     answered_within,
     connection,
 )
+from services.chassis.bus_topic_ids import topic_ids
 from services.chassis.messages import Record, TopicPartition
 
 _TOPIC_EXISTS = 36
@@ -98,6 +99,12 @@ class Admin:
         client = await self._connected()
         async with answered_within(self._within_s, self._bootstrap):
             return {t["topic"]: len(t["partitions"]) for t in await client.describe_topics()}
+
+    async def topic_id(self, name: str) -> str:
+        """Given to it when it was made; "" where the brokers know none."""
+        client = await self._connected()
+        async with answered_within(self._within_s, self._bootstrap, [name]):
+            return (await topic_ids(client._client, [name])).get(name, "")  # noqa: SLF001
 
     async def delete_topics(self, names: Iterable[str]) -> None:
         client = await self._connected()

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -30,6 +31,7 @@ from services.chassis.bus import (
     connection,
 )
 from services.chassis.bus_batches import Unreadable
+from services.chassis.bus_topic_ids import topic_ids
 from services.chassis.messages import Record, TopicPartition
 
 _POLL_GRACE_S = 1.0
@@ -105,13 +107,9 @@ class Reader:
         )
         self._told(consumer, None)
 
-        def told(assigned: frozenset[TopicPartition] | None) -> None:
-            self._told(consumer, assigned)
-
-        consumer.subscribe(topics=self._topics, listener=_Rebalances(told))
-        within = self._tuning.start_within_s
+        consumer.subscribe(self._topics, listener=_Rebalances(partial(self._told, consumer)))
         try:
-            async with answered_within(within, self._bootstrap, self._topics):
+            async with answered_within(self._tuning.start_within_s, self._bootstrap, self._topics):
                 await consumer.start()
         except BaseException:
             self._discard()
@@ -215,10 +213,14 @@ class Reader:
     async def log_starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return await self._ask(self._living().beginning_offsets, partitions)
 
+    async def topic_ids(self) -> dict[str, str]:
+        """Of each topic read, the id that it was given when it was made."""
+        async with answered_within(self._tuning.answer_within_s, self._bootstrap):
+            return await topic_ids(self._living()._client, self._topics)  # noqa: SLF001
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """For lag tools only: positions are the database's. A failure harms nothing else."""
-        ours = {_theirs(tp): n for tp, n in offsets.items() if tp in self._assigned}
-        if not ours:
+        if not (ours := {_theirs(tp): n for tp, n in offsets.items() if tp in self._assigned}):
             return
         async with answered_within(self._tuning.answer_within_s, self._bootstrap):
             await self._living().commit(ours)

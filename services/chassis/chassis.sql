@@ -13,6 +13,12 @@ SELECT topic, partition, next FROM offsets
 INSERT INTO offsets (topic, partition, next) VALUES (?, ?, ?)
 ON CONFLICT (topic, partition) DO NOTHING
 
+-- name: offsets.identify
+UPDATE offsets SET topic_id = ? WHERE topic = ? AND topic_id = ''
+
+-- name: offsets.ids
+SELECT topic, partition, next, topic_id FROM offsets
+
 -- name: offsets.advance
 -- The compare-and-set that fences a former owner: new next, topic, partition, believed next.
 UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next = ?
@@ -241,4 +247,4 @@ UPDATE outbox SET sent_us = NULL WHERE seq = ?
 SELECT made_us FROM outbox ORDER BY seq DESC LIMIT 1
 
 -- name: offsets.accept
-UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next = ?
+UPDATE offsets SET next = ?, topic_id = '' WHERE topic = ? AND partition = ? AND next = ?

@@ -75,7 +75,7 @@ CHASSIS = (
     Family("saga_consumer_lag_seconds", "gauge", ("service", "topic"),
            "How long the oldest of them has waited, maximum over partitions"),
     Family("saga_partitions_stopped", "gauge", ("service", "topic"),
-           "Partitions that stand still because their stored position is outside the log"),
+           "Partitions that stand still because their stored position is not in the log"),
     Family("saga_records_misplaced_total", "counter", ("service", "topic"),
            "Records on another partition than their key's; applied, but order is not safe"),
     Family("saga_dead_letters_total", "counter", ("service", "topic", "reason"),

@@ -58,6 +58,18 @@ class Positions:
         }
         return {place: found[place] for place in wanted}
 
+    def identify(self, ids: Mapping[str, str]) -> Plan[set[TopicPartition]]:
+        """Notes the id of each topic where none is known; which positions are another topic's."""
+        if not ids:
+            return set()
+        yield Write(SQL["offsets.identify"], [(ids[topic], topic) for topic in sorted(ids)])
+        rows = yield Select(SQL["offsets.ids"])
+        return {
+            TopicPartition(str(topic), int(partition or 0))
+            for topic, partition, _, known in rows
+            if known and known != ids.get(str(topic), known)
+        }
+
     def loaded(self, found: Mapping[TopicPartition, int]) -> None:
         new = found.keys() - self._next.keys()
         self._next = dict(found)

@@ -2,20 +2,20 @@
 
 Never waits for the writer: when there is too much in memory it holds the partitions and goes on
 polling, because a member that does not poll is thrown out. At an assignment positions come from
-the database, never from Kafka; a stored position outside the log stops that partition with an
-alarm and is never skipped.
+the database, never from Kafka; a stored position outside the log, or in the log of a topic that
+was made anew since, stops that partition with an alarm and is never skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from services.chassis import failpoints, key_verbs
-from services.chassis.bus import BusError, OffsetOutside, PartitionStopped
+from services.chassis.bus import BusError, OffsetOutside, PartitionStopped, TopicMadeAnew
 from services.chassis.clock import Clock
 from services.chassis.codec import CodecError
 from services.chassis.gateways import Gateways
@@ -48,6 +48,7 @@ class Polls(Protocol):
     async def log_starts(
         self, partitions: frozenset[TopicPartition]
     ) -> dict[TopicPartition, int]: ...
+    async def topic_ids(self) -> dict[str, str]: ...
     def pause(self, partitions: frozenset[TopicPartition]) -> None: ...
     def resume(self, partitions: frozenset[TopicPartition]) -> None: ...
 
@@ -147,8 +148,14 @@ class Reading:
             self._seen = generation
             return
         starts = await reader.log_starts(assigned)
-        found = await self._store.run(lambda: positions.load(starts))
-        inside = await self._inside_the_log(found, starts)
+        ids = await reader.topic_ids()
+
+        def load() -> Plan[tuple[dict[TopicPartition, int], set[TopicPartition]]]:
+            found = yield from positions.load(starts)
+            return found, (yield from positions.identify(ids))
+
+        found, anew = await self._store.run(load)
+        inside = await self._inside_the_log(found, starts, anew)
         if reader.generation != generation:
             return
         positions.generation += 1
@@ -168,7 +175,10 @@ class Reading:
         _log.info("reading", extra={"partitions": len(inside), "generation": generation})
 
     async def _inside_the_log(
-        self, found: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int]
+        self,
+        found: Mapping[TopicPartition, int],
+        starts: Mapping[TopicPartition, int],
+        anew: Container[TopicPartition],
     ) -> dict[TopicPartition, int]:
         """Positions whose records the log still has; the others stop their partition."""
         ends = await self._reader.end_offsets(frozenset(found))
@@ -176,7 +186,9 @@ class Reading:
         self._positions.deaf.clear()
         inside: dict[TopicPartition, int] = {}
         for place, at in found.items():
-            if starts[place] <= at <= ends[place]:
+            if place in anew:
+                self._stop(TopicMadeAnew(place, at))
+            elif starts[place] <= at <= ends[place]:
                 inside[place] = at
             else:
                 self._stop(OffsetOutside(place, at, starts[place], ends[place]))

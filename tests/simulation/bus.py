@@ -335,6 +335,9 @@ class Reader:
         await self._answered()
         return dict.fromkeys(partitions, 0)
 
+    async def topic_ids(self) -> dict[str, str]:
+        return {}
+
     async def read_through(self, place: TopicPartition) -> int:
         return self._at.get(place, -1)
 

@@ -83,7 +83,7 @@ def house() -> House:
 
 async def test_what_a_former_life_did_not_tell_is_told_after_loading(house: House) -> None:
     """A quiet partition whose reader died before its last commit is not behind for ever."""
-    house.store.write("INSERT INTO offsets VALUES (?, 0, 7)", COMMANDS)
+    house.store.write("INSERT INTO offsets VALUES (?, 0, 7, '')", COMMANDS)
     house.store.write(
         "INSERT INTO outbox (seq, key, id, attempt, topic, record_key, value, headers, made_us)"
         " VALUES (3, 1, 'm', 1, 't', 'k', x'', x'', 1)"

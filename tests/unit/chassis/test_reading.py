@@ -10,10 +10,11 @@ import pytest
 from company import COMMANDS, DirectStore, HandClock
 
 from services.chassis import reading
-from services.chassis.bus import BatchUnreadable, OffsetOutside, PartitionStopped
+from services.chassis.bus import BatchUnreadable, OffsetOutside, PartitionStopped, TopicMadeAnew
 from services.chassis.messages import Record, TopicPartition
 from services.chassis.positions import Positions
 from services.chassis.reading import Reading
+from services.chassis.repair import accept
 from services.chassis.store import Plan, Unavailable, Write
 from services.chassis.transaction import SQL
 
@@ -33,6 +34,7 @@ class Logs:
         self.held: set[TopicPartition] = set()
         self.faults: list[PartitionStopped] = []
         self.polls = 0
+        self.topic_id = "first"
 
     async def rebuild(self) -> None:
         raise AssertionError("nothing ends this reader")
@@ -63,6 +65,9 @@ class Logs:
 
     async def log_starts(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(places, 0)
+
+    async def topic_ids(self) -> dict[str, str]:
+        return {COMMANDS: self.topic_id} if self.topic_id else {}
 
     def pause(self, places: Iterable[TopicPartition]) -> None:
         self.held.update(places)
@@ -186,6 +191,37 @@ async def test_a_position_outside_its_log_is_not_sought(room: Room) -> None:
     assert set(room.positions.stopped) == {FIRST}
     assert (room.positions.partitions, dict(room.positions.all)) == ({1}, {SECOND: 0})
     assert (room.desk.offsets(FIRST), room.desk.offsets(SECOND)) == ([], [*range(10)])
+
+
+async def test_a_position_in_a_topic_that_was_made_anew_is_not_sought(room: Room) -> None:
+    """However far the new log reaches; until somebody accepts it, partition by partition."""
+    async with room.reads():
+        await room.polled(1)
+    room.logs.topic_id, room.logs.at = "second", {}
+    room.positions.distrust()
+    async with room.reads():
+        await room.polled(2)
+    assert room.positions.stopped == {
+        place: str(TopicMadeAnew(place, 0)) for place in (FIRST, SECOND)
+    }
+    assert (room.positions.partitions, room.logs.at) == (set(), {})
+    room.store.drive(lambda: accept(FIRST, 0, 0))
+    room.positions.distrust()
+    async with room.reads():
+        await room.polled(2)
+    assert set(room.positions.stopped) == {SECOND}
+    assert dict(room.positions.all) == {FIRST: 0}
+
+
+async def test_brokers_that_tell_no_ids_are_no_fault(room: Room) -> None:
+    """Neither from the beginning nor when they tell none any more."""
+    async with room.reads():
+        await room.polled(1)
+    room.logs.topic_id = ""
+    room.positions.distrust()
+    async with room.reads():
+        await room.polled(2)
+    assert room.positions.stopped == {}
 
 
 class Calls:

@@ -11,7 +11,7 @@ import pytest
 import deploy
 from deploy.verbs import verbs
 from schemas.topics import topic_named
-from services.chassis.bus import OffsetOutside
+from services.chassis.bus import OffsetOutside, TopicMadeAnew
 from services.chassis.messages import TopicPartition
 from tests.monitored import ALERTS, rules, told
 
@@ -97,6 +97,20 @@ def test_the_alarm_of_a_position_outside_the_log_says_what_to_type() -> None:
         " readers read on: baton offsets accept --topic billing.replies.v1 --partition 2"
         " --reason WHY; then say again what our services had said: baton outbox republish"
         " --topic billing.replies.v1 --partition 2 --reason WHY   (deploy/RUNBOOK.md)"
+    )
+    for line in re.findall(r"baton [^;(]*WHY", said):
+        check_line(line)
+
+
+def test_the_alarm_of_a_topic_made_anew_says_what_to_type() -> None:
+    said = str(TopicMadeAnew(TopicPartition("billing.replies.v1", 2), 5))
+
+    assert said == (
+        "billing.replies.v1[2] stands still at 5, nothing is skipped: that position is of another"
+        " topic of this name, which was made anew since. Let its readers read on: baton offsets"
+        " accept --topic billing.replies.v1 --reason WHY; then say again what our services had"
+        " said: baton outbox republish --topic billing.replies.v1 --reason WHY  "
+        " (deploy/RUNBOOK.md)"
     )
     for line in re.findall(r"baton [^;(]*WHY", said):
         check_line(line)
