@@ -188,6 +188,7 @@ def _kills(part: Part) -> list[str]:
         *_counts("how", told["faults"]),
         *_counts("at failpoint", told["failpoints"]),
         *_counts("order", told["outcomes"]),
+        *[f"- void: {each}" for each in told["void"]],
         *[f"- {each}" for each in told["violations"]],
         "",
     ]

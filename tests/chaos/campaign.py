@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from random import Random
 from typing import Final
@@ -23,7 +23,7 @@ from services.chassis.failpoints import NAMES
 from tests.chaos.lives import Life, kill_now, may_die_again, next_life
 from tests.chaos.load import Load
 from tests.integration.books import check_books
-from tests.integration.running_company import OURS, Company
+from tests.integration.running_company import OURS, Company, until
 
 CALLS: Final = ("gateway_before_call", "gateway_after_call", "gateway_after_record")
 CALLERS: Final = ("billing", "shipping")
@@ -34,7 +34,8 @@ ONLY_WITH_TIMERS: Final = "timer_after_take"
 SANDBOXES: Final = ("payment", "carrier", "mail")
 # A process's start is known to the second, and here one often begins in the second another died.
 COUNTERS: Final = "I-16"
-COUNT_MAX: Final = 12
+COUNT_MAX: Final = 8
+UNDER_WAY: Final = "SELECT 1 FROM sagas WHERE phase IN ('running', 'compensating') LIMIT 1"
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Tally:
 
     seed: int
     failpoints: Counter[str] = field(default_factory=Counter)
+    later: Counter[str] = field(default_factory=Counter)  # of those, at no first hit
     processes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     missed: list[str] = field(default_factory=list)
@@ -71,14 +73,27 @@ def possible(process: str) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name not in others)
 
 
-def lane(process: str, random: Random) -> Iterator[str]:
-    """Every failpoint in random order, at its first and at a later hit, again and again."""
+def lanes(random: Random) -> dict[str, Iterator[str]]:
+    """Of each process where it is to die, again and again: first its share of what must be met."""
+    shares: dict[str, list[str]] = {process: [] for process in OURS}
+    for name in NAMES:
+        able = [process for process in OURS if name in possible(process)]
+        for spec in met(name, random) if able else ():
+            shares[random.choice(able)].append(spec)
+    return {process: _lane(process, share, random) for process, share in shares.items()}
+
+
+def met(name: str, random: Random) -> tuple[str, ...]:
+    """A failpoint at its first hit in a life, and at a later one where there is a later one."""
+    once = (f"{name}:1",)
+    return once if name in ONCE_A_LIFE else (*once, f"{name}:{random.randint(2, COUNT_MAX)}")
+
+
+def _lane(process: str, share: list[str], random: Random) -> Iterator[str]:
     while True:
-        specs = [f"{name}:1" for name in possible(process)]
-        often = [name for name in possible(process) if name not in ONCE_A_LIFE]
-        specs += [f"{name}:{random.randint(2, COUNT_MAX)}" for name in often]
-        random.shuffle(specs)
-        yield from specs
+        random.shuffle(share)
+        yield from share
+        share = [spec for name in possible(process) for spec in met(name, random)]
 
 
 @dataclass
@@ -89,16 +104,22 @@ class Campaign:
     tally: Tally
     reached_within_s: float = 30.0
 
-    async def kill_along(self, lanes: Mapping[str, Iterable[str]]) -> None:
-        """Each lane to its end; between two deaths by plan there may be one at any moment."""
+    async def kill_along(
+        self, lanes: Mapping[str, Iterable[str]], *, enough: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Each lane to its end; between two deaths by plan there may be one at any moment.
+
+        No lane waits for another: while one process dies, others are dead or come back.
+        """
         async with asyncio.TaskGroup() as group:
             for process, specs in lanes.items():
-                group.create_task(self._lane(process, specs))
+                group.create_task(self._lane(process, specs, enough))
         await self.healed()
 
     async def all_at_once(self, processes: Sequence[str]) -> None:
         for each in set(processes) & set(OURS):
             await self._may_die(each)
+        await self._under_load()
         assert await kill_now(self.company, *processes) == len(processes)
         for each in processes:
             self._killed(each, "all at once")
@@ -141,11 +162,13 @@ class Campaign:
         wrong = await not_verified(self.company)
         assert not wrong, "\n".join(wrong)
 
-    async def _lane(self, process: str, specs: Iterable[str]) -> None:
+    async def _lane(self, process: str, specs: Iterable[str], enough: Callable[[], bool]) -> None:
         for spec in specs:
+            if enough():
+                return
             await self._may_die(process)
-            runs = self.company.keeper(process).status().pid is not None
-            if runs:
+            if self.company.keeper(process).status().pid is not None:
+                await self._under_load()
                 self._killed(process, "at any moment")
             life = await next_life(self.company, process, spec)
             await self._meet(life)
@@ -153,11 +176,17 @@ class Campaign:
     async def _meet(self, life: Life) -> None:
         if await life.ends_there(within_s=self.reached_within_s):
             self._killed(life.process, "at a failpoint")
-            self.tally.failpoints[life.failpoint.partition(":")[0]] += 1
+            name, _, hit = life.failpoint.partition(":")
+            self.tally.failpoints[name] += 1
+            self.tally.later[name] += hit != "1"
             return
         self.tally.missed.append(f"{life.process} {life.failpoint}")
         await kill_now(self.company, life.process)
         self._killed(life.process, "at any moment")
+
+    async def _under_load(self) -> None:
+        """A kill from outside that meets nothing under way would prove nothing."""
+        await until(lambda: self.company.rows("orchestrator", UNDER_WAY), "sagas are under way")
 
     async def _may_die(self, process: str) -> None:
         if not await may_die_again(self.company, process):
