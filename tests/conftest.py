@@ -18,6 +18,7 @@ import pytest
 
 from tests.postgres_server import HOW, NoPostgres, PostgresServer
 
+pytest_plugins = ["tests.companies"]
 ASKED = os.environ.get("BATON_TEST_KAFKA", "embedded")
 REQUIRE_ALL = os.environ.get("BATON_REQUIRE_ALL") == "1"
 KEEPERS = {

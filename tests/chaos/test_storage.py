@@ -1,7 +1,7 @@
 """A database that cannot be written is a pause: the process stays, says so, and goes on by itself.
 
-Full by the kernel's word (no file may grow), locked by somebody else's transaction, and not
-writable when the process starts.
+No file may grow by the kernel's word, the disk is full by its own, somebody else's transaction
+holds the lock, and the file may not be written when the process starts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.chaos.campaign import not_verified
 from tests.chaos.lives import kill_now
+from tests.companies import fill
 from tests.integration.books import check_books, many_orders, phases, placed
 from tests.integration.running_company import Company, until
 
@@ -92,6 +95,33 @@ async def test_a_database_that_cannot_be_written_is_waited_for(
 
 async def says(company: Company, process: str, what: tuple[int, str]) -> bool:
     return await database_check(company, process) == what
+
+
+async def test_a_full_disk_is_waited_for(disturbed: Company, small_disk: Path) -> None:
+    """Full by the disk's own word: told, nothing lost, and everything holds once there is room."""
+    keeper, database = disturbed.keeper("inventory"), disturbed.home.database("inventory")
+    orders = many_orders("full", ORDERS_EACH)
+    await keeper.stop()
+    shutil.move(database, small_disk / database.name)
+    database.symlink_to(small_disk / database.name)
+    try:
+        await disturbed.begin("inventory")
+        before = keeper.status()
+        filler = fill(small_disk)
+        await disturbed.publish(*placed(*orders))
+        full = (503, "OperationalError: database or disk is full")
+        await until(lambda: says(disturbed, "inventory", full), "inventory says that it is full")
+        filler.unlink()
+        await until(lambda: says(disturbed, "inventory", (200, "writable")), "inventory goes on")
+        assert await check_books(disturbed, orders) == AS_PLACED
+        assert await not_verified(disturbed) == []
+        after = keeper.status()
+        assert (after.pid, after.restarts) == (before.pid, before.restarts)
+    finally:
+        await keeper.stop()
+        database.unlink()
+        shutil.move(small_disk / database.name, database)
+        await disturbed.begin("inventory")
 
 
 async def test_a_database_without_permission_is_told_and_taken_up_when_it_is_given(

@@ -84,6 +84,13 @@ def phases(company: Company) -> dict[str, str]:
     return {str(key): str(phase) for key, phase in rows}
 
 
+def moving(company: Company, orders: Sequence[OrderPlaced]) -> bool:
+    """Most of these have begun, and not all have ended."""
+    found = phases(company)
+    known = [found[each.order_id] for each in orders if each.order_id in found]
+    return len(known) > len(orders) // 2 and "running" in known
+
+
 async def ended(company: Company, orders: Iterable[OrderPlaced]) -> dict[str, str]:
     """Waits until these orders have ended and nothing is under way; how each of them ended."""
     ids = [each.order_id for each in orders]

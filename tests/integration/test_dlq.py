@@ -10,35 +10,24 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
-import pytest_asyncio
 
-from deploy.local.stack import PROCESSES
 from schemas.billing import AuthorisePayment
 from schemas.common import Money
 from schemas.inventory import StockReserved
 from services.chassis.envelope import Cause
-from tests.integration.books import check_books, deliver, order, placed
+from tests.integration.books import check_books, order, placed
 from tests.integration.running_company import (
     Company,
     Sent,
     message,
     plainly,
-    running_company,
     until,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def company(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Company]:
-    """With its console."""
-    async with running_company(tmp_path_factory.mktemp("dlq"), only=PROCESSES) as company:
-        await deliver(company)
-        yield company
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def baton(company: Company, *words: str, code: int = 0) -> object:

@@ -19,8 +19,8 @@ from deploy.local.ports import choose_ports
 from deploy.local.web_probe import answers_ok
 from schemas.topics import all_topics
 from services.chassis.bus_admin import Admin, TopicSpec
+from tests.companies import fill
 from tests.integration.books import check_books, order, placed
-from tests.integration.conftest import fill
 from tests.integration.running_company import Company, plainly, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]

@@ -12,38 +12,29 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from deploy.local.copies import backup
 from deploy.local.stack import SERVICES
 from schemas.orders import OrderCancellationRequested, OrderPlaced
-from tests.integration.books import check_books, deliver, many_orders, phases, placed
+from tests.chaos.campaign import not_verified
+from tests.integration.books import check_books, many_orders, phases, placed
 from tests.integration.running_company import (
     Company,
     Sent,
     message,
     plainly,
-    running_company,
     until,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
 COSTLY = pytest.mark.costly
 
 BATON = (sys.executable, "-m", "orchestrator.operate.cli")
 KILLED = ("orchestrator", *SERVICES)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def own(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Company]:
-    async with running_company(tmp_path_factory.mktemp("restore")) as company:
-        await deliver(company)
-        yield company
 
 
 async def baton(company: Company, *words: str, code: int = 0) -> str:
@@ -79,7 +70,7 @@ async def load_with_a_copy_in_between(
     """Some orders have ended, some are under way and some come later than the copy."""
     early, late = many_orders(f"{prefix}-early", 60), many_orders(f"{prefix}-late", 40)
     await company.publish(*placed(*early))
-    await until(lambda: phases(company), "some have begun")
+    await until(lambda: phases(company).keys() & {o.order_id for o in early}, "some have begun")
     taken = backup(company.home, copy)
     assert {row["database"] for row in taken} == set(KILLED)
     await company.publish(*placed(*late), *cancellations(early), *cancellations(late))
@@ -112,45 +103,62 @@ async def begin_all(company: Company) -> None:
     ["orchestrator", *(pytest.param(each, marks=COSTLY) for each in ("billing", "inventory"))],
 )
 async def test_a_database_from_an_older_copy_catches_up(
-    own: Company, service: str, tmp_path: Path
+    disturbed: Company, service: str, tmp_path: Path
 ) -> None:
     """Every order has its one outcome, nobody is needed, and all books agree."""
     copy = tmp_path / "copy"
-    orders = await load_with_a_copy_in_between(own, service, copy)
-    await kill_all(own)
+    orders = await load_with_a_copy_in_between(disturbed, service, copy)
+    await kill_all(disturbed)
     told = await baton(
-        own,
+        disturbed,
         *("restore", "--service", service, "--from", str(copy), "--reason", "a test", "-o", "json"),
     )
     (row,) = json.loads(told[told.index("[") : told.index("]") + 1])
     assert row["spoken"] > 0
     assert (row["sagas_reminded"] > 0) == (service == "orchestrator")
-    await begin_all(own)
-    assert (await check_books(own, orders)).total() == len(orders)
-    ((what, reason),) = own.rows(service, "SELECT what, reason FROM repairs")
-    assert (what, reason) == ("restore", "a test")
+    await begin_all(disturbed)
+    assert (await check_books(disturbed, orders)).total() == len(orders)
+    query = "SELECT what FROM repairs WHERE reason = 'a test'"
+    assert disturbed.rows(service, query) == [("restore",)]
 
 
-async def test_an_older_copy_is_found_out_and_refused(own: Company, tmp_path: Path) -> None:
+@pytest.mark.costly
+async def test_two_databases_from_copies_of_different_moments_catch_up(
+    disturbed: Company, tmp_path: Path
+) -> None:
+    """What one forgot the other had heard, and the other way round; everything holds again."""
+    copies = {"orchestrator": tmp_path / "first", "billing": tmp_path / "second"}
+    orders = await load_with_a_copy_in_between(disturbed, "two-first", copies["orchestrator"])
+    orders += await load_with_a_copy_in_between(disturbed, "two-second", copies["billing"])
+    await kill_all(disturbed)
+    for service, copy in copies.items():
+        words = ("--service", service, "--from", str(copy), "--reason", "two at once")
+        await baton(disturbed, "restore", *words)
+    await begin_all(disturbed)
+    assert (await check_books(disturbed, orders)).total() == len(orders)
+    assert await not_verified(disturbed) == []
+
+
+async def test_an_older_copy_is_found_out_and_refused(disturbed: Company, tmp_path: Path) -> None:
     """Without `baton restore` the process ends, and says what to type; a running one is safe."""
-    said = await baton(own, "restore", "--service", "crm", "--reason", "x", code=6)
+    said = await baton(disturbed, "restore", "--service", "crm", "--reason", "x", code=6)
     assert "crm runs" in said
     assert "baton down" in said
-    copy, file = tmp_path / "copy", own.home.database("crm")
-    await own.keeper("crm").stop()
+    copy, file = tmp_path / "copy", disturbed.home.database("crm")
+    await disturbed.keeper("crm").stop()
     shutil.copy(file, copy)
-    await own.begin("crm")
+    await disturbed.begin("crm")
     orders = many_orders("refused", 10)
-    await own.publish(*placed(*orders))
-    await check_books(own, orders)
-    await own.keeper("crm").stop()
+    await disturbed.publish(*placed(*orders))
+    await check_books(disturbed, orders)
+    await disturbed.keeper("crm").stop()
     shutil.copy(copy, file)
-    own.keeper("crm").begin()
+    disturbed.keeper("crm").begin()
     await until(
-        lambda: "baton restore --service crm --reason WHY" in own.home.log("crm").read_text(),
+        lambda: "baton restore --service crm --reason WHY" in disturbed.home.log("crm").read_text(),
         "crm says what to type",
     )
-    await own.keeper("crm").stop()
-    await baton(own, "restore", "--service", "crm", "--reason", "found out")
-    await own.begin("crm")
-    await check_books(own, orders)
+    await disturbed.keeper("crm").stop()
+    await baton(disturbed, "restore", "--service", "crm", "--reason", "found out")
+    await disturbed.begin("crm")
+    await check_books(disturbed, orders)

@@ -18,7 +18,7 @@ import pytest
 
 from deploy.local.home import Home
 from deploy.local.ports import read_ports
-from tests.integration.conftest import fill
+from tests.companies import fill
 from tests.integration.running_company import plainly
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,7 @@
-"""Two companies, one for tests that disturb nothing, one for those that kill; and a small disk."""
+"""Two companies, one for tests that disturb nothing, one for those that kill; and a small disk.
+
+A plugin, so that all modules share them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from deploy.local.stack import PROCESSES
 from tests.conftest import missing
 from tests.integration.books import deliver
 from tests.integration.running_company import Company, running_company
@@ -17,15 +21,15 @@ from tests.integration.running_company import Company, running_company
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def company(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Company]:
-    """Shared: take ids of your own, stop nothing, and compare before with after."""
-    async with running_company(tmp_path_factory.mktemp("company")) as company:
+    """Shared, with its console: take ids of your own, stop nothing, compare before with after."""
+    async with running_company(tmp_path_factory.mktemp("company"), only=PROCESSES) as company:
         await deliver(company)
         yield company
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def disturbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Company]:
-    """Shared too: whatever is killed or stopped in it is back when the test ends."""
+    """Shared too: whatever is killed, stopped or restored in it is well when the test ends."""
     async with running_company(tmp_path_factory.mktemp("disturbed")) as company:
         await deliver(company)
         yield company
