@@ -1,6 +1,7 @@
 """Two companies, one for tests that disturb nothing, one for those that kill; and a small disk.
 
-A plugin, so that all modules share them.
+A plugin, so that all modules share them. With two workers (`--dist loadscope`) the modules of one
+company are one worker's, so that nothing is started twice; each other module is its own scope.
 """
 
 from __future__ import annotations
@@ -12,11 +13,38 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from deploy.local.stack import PROCESSES
 from tests.conftest import missing
 from tests.integration.books import deliver
 from tests.integration.running_company import Company, running_company
+
+CALM = ("bad_input", "csv_import", "dlq", "one_file_one_process", "whole_company")
+DISTURBING = (
+    *("interruptions", "kills", "logs_and_batches", "storage"),
+    *("crashes", "lost_records", "restore", "time_away"),
+)
+WORLDS = {**dict.fromkeys(CALM, "company"), **dict.fromkeys(DISTURBING, "disturbed")}
+
+
+class ByWorld(LoadScopeScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return WORLDS.get(Path(module).stem.removeprefix("test_"), module)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByWorld | None:
+    return ByWorld(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """The table above stays true."""
+    for item in items:
+        for world in set(WORLDS.values()).intersection(item.fixturenames):
+            known = WORLDS.get(item.path.stem.removeprefix("test_"))
+            assert known == world, f"{item.path.name} shares `{world}`: say so in tests/companies"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
