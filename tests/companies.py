@@ -20,7 +20,7 @@ from tests.conftest import missing
 from tests.integration.books import deliver
 from tests.integration.running_company import Company, running_company
 
-CALM = ("bad_input", "csv_import", "dlq", "one_file_one_process", "whole_company")
+CALM = ("bad_input", "csv_import", "dlq", "one_file_one_process", "scraped", "whole_company")
 DISTURBING = (
     *("interruptions", "kills", "logs_and_batches", "storage"),
     *("crashes", "lost_records", "restore", "time_away"),
@@ -42,9 +42,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByWorld |
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """The table above stays true."""
     for item in items:
-        for world in set(WORLDS.values()).intersection(item.fixturenames):
-            known = WORLDS.get(item.path.stem.removeprefix("test_"))
-            assert known == world, f"{item.path.name} shares `{world}`: say so in tests/companies"
+        known = WORLDS.get(item.path.stem.removeprefix("test_"))
+        for world in set(WORLDS.values()) - {known}:
+            (*_, nearest) = item._fixtureinfo.name2fixturedefs.get(world, [None])
+            ours = nearest is not None and nearest.func.__module__ == __name__
+            assert not ours, f"{item.path.name} shares `{world}`: say so in tests/companies.py"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
