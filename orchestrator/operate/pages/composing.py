@@ -16,6 +16,7 @@ from orchestrator.operate.pages.flow import flow_view, flows_view
 from orchestrator.operate.pages.letters import Redriving, letter_views
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.operations import Changing, operation_views
+from orchestrator.operate.pages.overview import overview_view
 from orchestrator.operate.pages.rendering import Rendering
 from orchestrator.operate.pages.saga import saga_view
 from orchestrator.operate.pages.sagas import sagas_view
@@ -46,6 +47,7 @@ class Sources:
 
 def views(sources: Sources) -> Sequence[View]:
     return (
+        overview_view(sources.reading, sources.scraping),
         stuck_view(sources.reading),
         sagas_view(sources.reading),
         saga_view(sources.reading),

@@ -80,7 +80,7 @@ async def test_static_files_are_named_by_content_and_kept(site: Website) -> None
 
 async def test_a_stream_begins_whole_tells_changes_and_ends(site: Website) -> None:
     """A region is sent when its HTML changed, and stopping ends every stream."""
-    view = next(iter(site.views.values()))
+    view = site.views["stuck"]
     stream = site.live.stream(view, Question(), {"path": "/stuck", "query": [], "theme": ""})
 
     first = await anext(stream)
