@@ -220,8 +220,8 @@ def again(before: Killed) -> tuple[Sequence[int], Sequence[str]]:
 
 def warm_up() -> None:
     """Everything is imported and read, and what may be broken is forgotten again."""
-    import_module("pytest")
-    import_module("tests.simulation.run")
+    for name in ("pytest", "hypothesis", "pytest_asyncio", "tests.simulation.run"):
+        import_module(name)
     import_module("schemas.catalogue").load_catalogue().by_type  # noqa: B018 - imports every type
     for name in list(sys.modules):
         if name.partition(".")[0] in _BREAKABLE and name not in _OURS:
