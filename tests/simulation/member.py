@@ -169,11 +169,11 @@ class Member:
         while True:
             await pause(every_s)
             if seen != database.commits:
+                seen = database.commits
                 next_us = database.one("SELECT min(due_us) FROM timers")
             due = 0 < next_us <= self.clock.now_us()
             if due or timers._ends or database.away or not self._hears_all(timers):
                 await timers.tick()
-            seen = database.commits
 
     def _hears_all(self, timers: Timers) -> bool:
         assert self.parts is not None

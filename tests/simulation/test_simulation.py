@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[2]
 CHUNKS, SEEDS_A_CHUNK = 16, 20
 REPEATED = (3, 8, 16)
 # Seeds that once told of something, each with what it was.
-TOLD = {10790: "a reply the network delayed was taken for an outbox out of order"}
+TOLD = {
+    10790: "a reply the network delayed was taken for an outbox out of order",
+    12408: "a timer set while the simulation ticked was overlooked for ever",
+}
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
