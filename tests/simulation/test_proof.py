@@ -29,6 +29,7 @@ KILLS = {
     "faults": {"at a failpoint": 2},
     "failpoints": {"before_commit": 2},
     "outcomes": {"fulfilled": 60},
+    "void": ["nobody was killed at after_fold"],
 }
 
 
@@ -60,6 +61,7 @@ def test_a_green_run_tells_its_figures() -> None:
         " | seed 3: I-3 lost \\| found |"
     ) in said
     assert "3 kills, 2 of them at failpoints," in said
+    assert "- void: nobody was killed at after_fold" in said
     assert "6 passed, 1 failed, 2 skipped." in said
 
 
