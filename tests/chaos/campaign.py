@@ -74,12 +74,16 @@ def possible(process: str) -> tuple[str, ...]:
 
 
 def lanes(random: Random) -> dict[str, Iterator[str]]:
-    """Of each process where it is to die, again and again: first its share of what must be met."""
+    """Of each process where it is to die, again and again: first its share of what must be met.
+
+    Those who call wait longest for what they die of: their share is what they alone can meet.
+    """
     shares: dict[str, list[str]] = {process: [] for process in OURS}
     for name in NAMES:
         able = [process for process in OURS if name in possible(process)]
+        others = [process for process in able if process not in CALLERS] or able
         for spec in met(name, random) if able else ():
-            shares[random.choice(able)].append(spec)
+            shares[random.choice(others)].append(spec)
     return {process: _lane(process, share, random) for process, share in shares.items()}
 
 

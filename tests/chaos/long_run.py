@@ -75,7 +75,7 @@ class LongRun:
             yield campaign.all_at_once(tuple(campaign.company.keepers))
 
     def _enough(self) -> bool:
-        return self._campaign.tally.kills >= self._wanted or monotonic() > self._deadline_s
+        return not void(self._campaign.tally, self._wanted) or monotonic() > self._deadline_s
 
     def _say(self, what: str) -> None:
         tally, load = self._campaign.tally, self._campaign.load
