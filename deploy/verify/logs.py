@@ -89,7 +89,11 @@ def outbox_is_topics(facts: Facts, finding: Inquiry) -> None:
 
 
 def _sent(facts: Facts, finding: Inquiry, process: str, rows: Sequence[Outbox]) -> None:
-    """Each sent row is on its topic with its bytes, and a key's first ones are in its order."""
+    """Each sent row is on its topic with its bytes, and a key's first ones are in its order.
+
+    What a former life said first lies in the order in which that one said it.
+    """
+    former = {(row.topic, row.key, row.id) for row in facts.rows(process, Spoken)}
     first: dict[tuple[str, str, str], Record] = {}
     for topic in {row.topic for row in rows} & WIRES.keys():
         for head in facts.heads[topic]:
@@ -108,7 +112,8 @@ def _sent(facts: Facts, finding: Inquiry, process: str, rows: Sequence[Outbox]) 
             finding.saw("sent rows")
             if record.value != row.value:
                 finding.wrong(f"{process} sent {row.id} with other bytes", row.record_key, record)
-            found.setdefault((row.topic, row.record_key, row.id), (row, record))
+            if (place := (row.topic, row.record_key, row.id)) not in former:
+                found.setdefault(place, (row, record))
     _in_order(finding, process, found.values())
 
 

@@ -30,6 +30,7 @@ from deploy.verify.evidence import (
     Saga,
     Shelf,
     Shipment,
+    Spoken,
     Submission,
     Surface,
     Timer,
@@ -326,6 +327,18 @@ def test_a_result_that_could_not_be_recorded_has_no_place_in_a_log() -> None:
 
     assert (verdict.status, verdict.violations) == (Ruling.OK, ())
     assert verdict.checked == {"parked keys": 1, "dead letters": 1}
+
+
+def test_what_a_former_life_said_lies_in_its_own_order() -> None:
+    """A restored process says it again, and may come to it in another order."""
+    made = small_company()
+    made.record(REPLIES, 1, offset=9)
+    made.record(REPLIES, 2, offset=1)
+    made.rows("inventory", Spoken).append(Spoken("o-2", "fulfilment:o-2/stock/undo/reply", REPLIES))
+
+    (verdict,) = check(made.evidence(), only=["I-12"])
+
+    assert (verdict.status, verdict.violations) == (Ruling.OK, ())
 
 
 def test_a_missing_database_is_told() -> None:
