@@ -147,7 +147,7 @@ def _box(box: Box, place: tuple[float, float], rows: int) -> str:
         text(x + width - 12, y + 22, state, text_anchor="end", class_=f"is-{told_as}"),
         *(
             text(x + 12, y + 40 + 14 * n, words, class_="soft small")
-            for n, words in enumerate(_wrapped(box.purpose, round(width / 6.3)))
+            for n, words in enumerate(_wrapped(box.purpose, round(width / 6.9)))
         ),
     ]
     told = f"{box.name}{f', {box.state}' if box.state else ''}: {box.purpose}"
