@@ -48,10 +48,6 @@ def picture(width: float, height: float, label: str, *children: str, name: str =
     )
 
 
-def shortened(said: str, most: int) -> str:
-    return said if len(said) <= most else f"{said[: most - 1]}…"
-
-
 def _text(value: Attribute) -> str:
     if isinstance(value, float):
         return f"{value:.1f}".rstrip("0").rstrip(".")
