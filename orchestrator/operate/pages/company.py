@@ -38,7 +38,7 @@ def map_view(scraping: Scraping) -> View:
             "observers": question.get("observers") != "0",
             "names": [HUB, *LEFT, *RIGHT],
             "drawing": Markup(draw_company(drawn)),  # noqa: S704  every text in it is escaped
-            "topics": [_row(topic, seen) for topic in TOPICS],
+            "topics": [row_of(topic, seen) for topic in TOPICS],
             "silent": [each for each in seen.values() if each.silent],
         }
 
@@ -96,12 +96,12 @@ def _commands(name: str) -> list[Topic]:
 def _rail(name: str, seen: Seen) -> Rail:
     topics = [topic.name for topic in _commands(name)]
     back = reply_topic(name)
-    behind = max((_behind(name, each, seen) for each in topics), default=0)
-    waiting = _behind(HUB, back, seen)
+    behind = max((behind_of(name, each, seen) for each in topics), default=0)
+    waiting = behind_of(HUB, back, seen)
     return Rail(
         name,
-        f"{_rate(topics, seen)} · {behind} behind",
-        f"{_rate([back], seen)} · {waiting} behind",
+        f"{rate_of(topics, seen)} · {behind} behind",
+        f"{rate_of([back], seen)} · {waiting} behind",
     )
 
 
@@ -111,14 +111,14 @@ def _lane(topic: Topic, seen: Seen) -> Lane:
     return Lane(
         topic.name,
         topic.kind == "outcomes",
-        _rate([topic.name], seen),
+        rate_of([topic.name], seen),
         writers if topic.writers == ANY else topic.writers,
         tuple((name, _late(name, topic.name, seen)) for name in readers),
         href=f"/topics/{quote(topic.name)}",
     )
 
 
-def _rate(topics: list[str], seen: Seen) -> str:
+def rate_of(topics: list[str], seen: Seen) -> str:
     """What readers take in is what runs; of several readers the quickest tells."""
     rates = [
         rate
@@ -129,20 +129,20 @@ def _rate(topics: list[str], seen: Seen) -> str:
     return f"{per_second(max(rates, default=None))}/s"
 
 
-def _behind(name: str, topic: str, seen: Seen) -> int:
+def behind_of(name: str, topic: str, seen: Seen) -> int:
     process = seen.get(name)
     return 0 if process is None else int(process.total("saga_consumer_lag_messages", topic=topic))
 
 
 def _late(name: str, topic: str, seen: Seen) -> str:
-    behind, process = _behind(name, topic, seen), seen.get(name)
+    behind, process = behind_of(name, topic, seen), seen.get(name)
     if not behind or process is None:
         return ""
     late = process.most("saga_consumer_lag_seconds", topic=topic)
     return f"{behind} messages and {seconds(late)} behind"
 
 
-def _row(topic: Topic, seen: Seen) -> Context:
+def row_of(topic: Topic, seen: Seen) -> Context:
     """A topic as the table beside the picture has it; an orphan has nobody at one end."""
     outside = topic.kind == "outcomes"
     return {
@@ -151,8 +151,8 @@ def _row(topic: Topic, seen: Seen) -> Context:
         "writers": ["anybody"] if topic.writers == ANY else list(topic.writers),
         "readers": [*topic.readers, *(["anybody"] if outside else [])],
         "types": [contract.name for contract in topic.contracts],
-        "rate": _rate([topic.name], seen),
-        "behind": max((_behind(name, topic.name, seen) for name in topic.readers), default=0),
+        "rate": rate_of([topic.name], seen),
+        "behind": max((behind_of(name, topic.name, seen) for name in topic.readers), default=0),
         "orphan": not topic.writers or not (topic.readers or outside),
         "operators": topic.name == OPERATOR_TOPIC,
     }

@@ -23,6 +23,7 @@ from orchestrator.operate.pages.sagas import sagas_view
 from orchestrator.operate.pages.services import services_view
 from orchestrator.operate.pages.site import Site
 from orchestrator.operate.pages.stuck import stuck_view
+from orchestrator.operate.pages.topics import topic_views
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
@@ -59,6 +60,7 @@ def views(sources: Sources) -> Sequence[View]:
         *letter_views(sources.letters),
         map_view(sources.scraping),
         services_view(sources.scraping, sources.clock),
+        *topic_views(sources.reading, sources.scraping),
     )
 
 
