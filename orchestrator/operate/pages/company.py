@@ -17,7 +17,7 @@ from orchestrator.operate.pages.services import PURPOSES
 from orchestrator.operate.pages.view import Context, Question, View
 from orchestrator.operate.scraping import Process, Scraping
 from orchestrator.operate.svg.company import Box, Company, Lane, Rail, Side, draw_company
-from schemas.topics import ANY, OPERATOR_TOPIC, TOPICS, Topic, reply_topic
+from schemas.topics import ANY, OPERATOR_TOPIC, TOPICS, Topic, reply_topic, topic_named
 
 HUB = "orchestrator"
 LEFT = ("orders", "inventory", "billing", "shipping")
@@ -119,12 +119,16 @@ def _lane(topic: Topic, seen: Seen) -> Lane:
 
 
 def rate_of(topics: list[str], seen: Seen) -> str:
-    """What readers take in is what runs; of several readers the quickest tells."""
+    """What readers take in is what runs; of several readers the quickest tells.
+
+    Who does not read a topic has nothing to tell of it: its nought is no rate.
+    """
     rates = [
         rate
-        for process in seen.values()
         for topic in topics
-        if (rate := process.rate("saga_events_consumed_total", topic=topic)) is not None
+        for name in topic_named(topic).readers
+        if name in seen
+        and (rate := seen[name].rate("saga_events_consumed_total", topic=topic)) is not None
     ]
     return f"{per_second(max(rates, default=None))}/s"
 

@@ -13,8 +13,10 @@ from test_pages import Text
 from website import Website, website
 
 from orchestrator.operate.pages.topics import type_of
+from orchestrator.operate.reading import Reading
 from schemas.shapes import read_shape
 from schemas.topics import EVERYBODY, TOPICS, all_topics
+from services.chassis.store import Unavailable
 
 PAYMENTS = "billing.payment.commands.v1"
 OF_BILLING = f'{{service="billing",topic="{PAYMENTS}"}}'
@@ -83,23 +85,48 @@ async def test_a_message_says_what_it_means_and_what_of_it_is_personal(site: Web
 
 async def test_what_the_orchestrator_applied_is_told_of_what_it_reads(site: Website) -> None:
     """Positions come from its database; a topic that others read has none."""
-    await site.playing.place_order("o-1")
+    await site.playing.complete("o-1")
+    await site.playing.place_order("o-2")
 
-    replies = Text(await site.page("/topics/orders.order.events.v1")).seen
+    placed = Text(await site.page("/topics/orders.order.events.v1")).seen
 
-    assert "Applied the orchestrator has read 1 partition up to positions" in replies
+    told = "Applied the orchestrator has read 1 partition up to positions that add up to 2 Live"
+    assert told in placed
     assert " Applied " not in Text(await site.page(f"/topics/{PAYMENTS}")).seen
+
+
+async def test_without_the_orchestrators_database_the_rest_is_shown(
+    site: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the page says what is missing and why."""
+
+    async def gone(reading: Reading) -> None:
+        del reading
+        raise Unavailable("no file is there")
+
+    monkeypatch.setattr(Reading, "topics", gone)
+
+    seen = Text(await site.page("/topics/orders.order.events.v1")).seen
+
+    sentence = "⚠ The orchestrator's database cannot be read now: no file is there."
+    assert f"Applied {sentence} Live" in seen
+    assert "crm ✓ up 0 0 " in seen
 
 
 async def test_a_number_that_nobody_told_is_no_nought(
     site: Website, processes: dict[str, Spoken]
 ) -> None:
-    """A reader that never answered is down, its numbers are unknown, and it is said."""
+    """A reader that never answered is down, its numbers are unknown, and it is said.
+
+    Nor do those who answer and do not read the topic know its rate.
+    """
     processes["billing"].down = True
+    await site.page("/topics")
+    site.playing.wait(20)
 
     seen = Text(await site.page(f"/topics/{PAYMENTS}")).seen
 
-    sentence = "✖ billing does not answer; last known numbers are shown, since 0 s ago . Why"
+    sentence = "✖ billing does not answer; last known numbers are shown, since 20 s ago . Why"
     assert sentence in seen
     assert "Rate ?/s Dead letters ? waiting" in seen
     assert "billing ✖ down ? ? " in seen
