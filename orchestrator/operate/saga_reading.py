@@ -115,7 +115,7 @@ def path_of(name: str) -> str:
 def _row(saga: Object, *, clock: Clock) -> Object:
     return {
         **saga,
-        "state": state(str(saga["state"])) + (" ⏸" if saga["paused"] else ""),
+        "state": state(str(saga["state"])) + (" ‖" if saga["paused"] else ""),
         "since": moment(saga["since"], clock=clock),
     }
 

@@ -77,7 +77,7 @@ def headline(saga: Object, *, clock: Clock = Clock.LOCAL) -> str:
         state(str(saga["state"])),
     ]
     if saga["paused"]:
-        words.append("⏸ paused")
+        words.append("‖ paused")
     if saga["reason"]:
         detail = f" ({saga['detail']})" if saga["detail"] else ""
         words.append(f"because of {saga['reason']}{detail}")
