@@ -20,7 +20,10 @@ WAITING = (
     "attempt 4  waiting for billing.PaymentCaptured since 2025-11-24 16:00:00,"
     " deadline 2025-11-24 16:02:00 (40s late)"
 )
-TERMS = "state=, phase=, reason=, definition=, key=, service=, age> and age<"
+TERMS = (
+    "state=, phase=, reason=, definition=, key=, service=, stuck=, version=,"
+    " age>, age<, started<, started> and started="
+)
 TAIL_TERMS = "definition=, key=, state=, reason="
 ENDED = "undoing_stock → compensated"
 FUNDS, NO_REPLY = "insufficient_funds", "no_reply"
@@ -192,8 +195,8 @@ def test_history_followed_ends_when_the_saga_ends(played: Desk) -> None:
     [
         (("count",), "5\n"),
         (("count", "phase=open"), "3\n"),
-        (("count", "phase=open", "-o", "json"), '{\n "count": 3\n}\n'),
-        (("count", "phase=open", "-o", "csv"), "count\n3\n"),
+        (("count", "phase=open", "-o", "json"), '{\n "count": 3,\n "whole": true\n}\n'),
+        (("count", "phase=open", "-o", "csv"), "count,whole\n3,True\n"),
     ],
 )
 def test_count_prints_a_number(played: Desk, words: tuple[str, ...], out: str) -> None:
