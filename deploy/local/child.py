@@ -79,9 +79,14 @@ async def end(process: asyncio.subprocess.Process, within_s: float) -> None:
         async with asyncio.timeout(within_s):
             await process.wait()
     except TimeoutError:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill(process)
         await process.wait()
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """SIGKILL for the whole session of the child."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def write_pid(home: Home, name: str, pid: int) -> None:

@@ -124,6 +124,13 @@ class Keeper:
             self._ended(process)
         self._enter(State.STOPPED)
 
+    def kill(self) -> bool:
+        """SIGKILL, as a crash would end it; False if there is nothing to kill."""
+        if self._process is None:
+            return False
+        child.kill(self._process)
+        return True
+
     async def first_ready(self, *, deaths_at_most: int) -> None:
         """Raises ProcessFailed when it died that often without having been ready.
 

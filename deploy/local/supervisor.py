@@ -129,13 +129,18 @@ class Supervisor:
             write_whole(self._home.supervisor_state, text, durable=False)
 
     async def _answer(self, request: Request) -> Reply:
-        """Commands on the socket: `down`, and `stop`, `start`, `restart` of one process."""
+        """Commands on the socket: `down`; of one process `stop`, `start`, `restart`, and `kill`.
+
+        What was killed comes back by itself, as after any death.
+        """
         if request.verb == "down":
             self.asked_to_stop.set()
             return Reply(ok=True)
         keeper = self.keepers.get(request.name)
         if keeper is None:
             return Reply(ok=False, error=f"no process {request.name!r}: {', '.join(self.keepers)}")
+        if request.verb == "kill":
+            return Reply(ok=keeper.kill(), error=f"{request.name} does not run")
         if request.verb in ("stop", "restart"):
             await keeper.stop()
         if request.verb in ("start", "restart"):

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from deploy.local.home import Home
 from orchestrator.operate.api import routes
 from orchestrator.operate.audit_api import AuditQuestions
 from orchestrator.operate.auditing import MIGRATIONS, Audit
@@ -29,6 +30,7 @@ from orchestrator.operate.bulk_api import BulkVerbs
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
+from orchestrator.operate.lessons import Lessons, LocalMachine
 from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.login import login_routes
 from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
@@ -77,6 +79,7 @@ class Parts(NamedTuple):
     counted: Counted
     sessions: Sessions
     gate: Gate
+    home: Home
 
 
 class Served(NamedTuple):
@@ -94,7 +97,8 @@ def console_routes(parts: Parts) -> Served:
     operations, runner = Operations(*bulk), BulkRunner(*bulk)
     scraping = Scraping(parts.surfaces, clock)
     letters = LetterTelling(parts.surfaces, telling, parts.audit)
-    told = (sagas, operations, runner.held, parts.audit, letters)
+    lessons = Lessons(telling, LocalMachine(parts.home), clock)
+    told = (sagas, operations, runner.held, parts.audit, letters, lessons)
     site, live = composed(Sources(reading, *told, scraping, clock, parts.counted))
     given: list[BaseRoute] = [
         *routes(reading, draw),
@@ -169,7 +173,10 @@ class Console:
         telling, counted = self._telling(stack), self.counted.streaming
         store = await self._own(stack)
         audit = Audit(store, clock, self.counted)
-        parts = Parts(reading, database, surfaces, telling, audit, store, counted, sessions, gate)
+        home = Home(settings.home)
+        parts = Parts(
+            reading, database, surfaces, telling, audit, store, counted, sessions, gate, home
+        )
         served = console_routes(parts)
         running = asyncio.create_task(served.runner.run())
         stack.callback(running.cancel)

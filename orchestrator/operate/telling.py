@@ -44,7 +44,13 @@ class Telling:
     async def tell_many(self, verbs: Sequence[tuple[OperatorVerb, str]]) -> None:
         """As `tell`, all at once; after a BusError some may be told, and may be told again."""
         now_us = self._clock.now_us()
-        out = [self._made(verb, verb_id, now_us) for verb, verb_id in verbs]
+        await self._publish([self._made(verb, verb_id, now_us) for verb, verb_id in verbs])
+
+    async def say(self, event: object, event_id: str) -> None:
+        """An event, as any publisher outside would tell it. Raises BusError."""
+        await self._publish([self._maker.event(event, event_id, self._clock.now_us(), Cause())])
+
+    async def _publish(self, out: Sequence[Outgoing]) -> None:
         async with self._turn:
             if not self._publisher.alive:
                 await self._publisher.rebuild()

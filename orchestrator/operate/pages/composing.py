@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from orchestrator.operate.auditing import Audit
 from orchestrator.operate.bulk import Operations
+from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.pages.act import Acting, told_view
 from orchestrator.operate.pages.audit import audit_view
 from orchestrator.operate.pages.company import map_view
 from orchestrator.operate.pages.exports import exports
 from orchestrator.operate.pages.flow import flow_view, flows_view
+from orchestrator.operate.pages.learn import Learning, learn_view
 from orchestrator.operate.pages.letters import Redriving, letter_views
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pages.operations import Changing, operation_views
@@ -41,6 +43,7 @@ class Sources:
     held: Mapping[str, str]  # why operations cannot go on now, by id
     audit: Audit
     letters: LetterTelling
+    lessons: Lessons
     scraping: Scraping
     clock: Clock
     counted: Counted
@@ -61,6 +64,7 @@ def views(sources: Sources) -> Sequence[View]:
         map_view(sources.scraping),
         services_view(sources.scraping, sources.clock),
         *topic_views(sources.reading, sources.scraping),
+        learn_view(sources.reading, sources.lessons),
     )
 
 
@@ -72,4 +76,5 @@ def composed(sources: Sources) -> tuple[Site, Live]:
     site.add(Acting(site, sources.reading, sources.telling, sources.operations).routes())
     site.add(Changing(site, sources.operations).routes())
     site.add(Redriving(site, sources.letters).routes())
+    site.add(Learning(site, sources.lessons, sources.audit).routes())
     return site, live

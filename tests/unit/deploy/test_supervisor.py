@@ -145,7 +145,7 @@ async def test_a_killed_process_comes_back(home: Home, journal: Path) -> None:
         await supervisor.wait_ready()
         first = ready_pids[0]
         assert first is not None
-        os.kill(first, signal.SIGKILL)
+        await ask(home, "kill", "billing")
         async with asyncio.timeout(30):
             await ready_twice.wait()
         assert ready_pids[1] != first
@@ -246,6 +246,8 @@ async def test_single_processes_are_stopped_and_started_by_name(home: Home, jour
         await ask(home, "stop", "crm")
         assert supervisor.keepers["crm"].status().state is State.STOPPED
         assert supervisor.keepers["mail"].status().state is State.READY
+        with pytest.raises(ProcessFailed, match="crm does not run"):
+            await ask(home, "kill", "crm")
         await ask(home, "start", "crm")
         assert lines(journal).count("begun crm") == 2
         await ask(home, "restart", "crm")

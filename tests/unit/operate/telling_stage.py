@@ -31,6 +31,7 @@ from orchestrator.operate.sagas import Views
 from orchestrator.operate.surfaces import Json
 from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
+from schemas.topics import topics_read_by
 from services.chassis.access import LOCAL, Role
 from services.chassis.bus import BusError
 from services.chassis.envelope import Maker
@@ -38,6 +39,8 @@ from services.chassis.gate import secured
 from services.chassis.messages import Outgoing
 from tests.gates import gate_for
 from tests.unit.chassis.company import DirectStore
+
+HEARD = frozenset(topic.name for topic in topics_read_by("orchestrator"))
 
 
 class Ticking(Hands):
@@ -75,7 +78,8 @@ class Wire:
             raise self.broken
         self.sent += messages
         for out in () if self.asleep else messages:
-            await self.playing.hear(out)
+            if out.topic in HEARD:
+                await self.playing.hear(out)
             if out.key in self.answers:
                 await self.playing.reply(out.key, *self.answers.pop(out.key))
         self.used.set()

@@ -65,7 +65,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("sagas", "list", "--nonsense"),
         ("sagas", "show"),
         ("sagas", "list", "-o", "yaml"),
-        ("sagas", "graph", "fulfilment", "--format", "svg"),
+        ("sagas", "graph", "fulfilment", "--format", "png"),
         ("order", "cancel", "ord-1"),
     ],
 )

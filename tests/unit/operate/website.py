@@ -17,10 +17,12 @@ from stage import TOKEN, Hands
 from starlette.applications import Starlette
 from telling_stage import Ticking, Wire
 
+from deploy.local.faults import LocalFault
 from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.bulk import Operations
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
+from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.login import login_routes
 from orchestrator.operate.pages.composing import Sources, composed, views
@@ -74,6 +76,26 @@ class Website:
 
 
 @dataclass
+class Bench:
+    """Processes that could be stopped, if anybody ran here. `refuses`: what asking raises."""
+
+    running: dict[str, str] | None = None
+    refuses: LocalFault | None = None
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def states(self) -> Mapping[str, str] | None:
+        return self.running
+
+    async def ask(self, verb: str, process: str) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.asked.append((verb, process))
+
+    async def pause(self, seconds: float) -> None:
+        """Nobody waits."""
+
+
+@dataclass
 class Served:
     """A website behind a real server."""
 
@@ -90,9 +112,10 @@ async def website(
     folder: Path,
     processes: Mapping[str, Callable[[httpx.Request], httpx.Response]] = NOBODY,
     letters: LetterTelling | None = None,
+    machine: Bench | None = None,
 ) -> AsyncIterator[Website]:
     """`processes`: what each answers on its operations port, by name."""
-    path = folder / "orchestrator.db"
+    path, stack = folder / "orchestrator.db", machine or Bench()
     addresses = {name: f"http://{name}" for name in processes}
     async with (
         orchestra(path) as playing,
@@ -124,6 +147,7 @@ async def website(
             runner.held,
             audit,
             letters or LetterTelling(surfaces, published, audit),
+            Lessons(published, stack, hands, pause=stack.pause),
             Scraping(surfaces, hands),
             hands,
             counting,
