@@ -35,7 +35,11 @@ _NUMBERS = ("do_tries", "undo_tries", "since_us", "waited_us", "due_us", "remain
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A command whose reply is outstanding. `deadline_us` and `next_us` are None while held."""
+    """A command whose reply is outstanding. `deadline_us` and `next_us` are None while held.
+
+    `put_off_us`: where its deadline stands by now, if somebody could not read for a while; that
+    time is not counted against the service, but the order was promised `deadline_us`.
+    """
 
     step: str
     kind: Kind
@@ -44,11 +48,17 @@ class Waiting:
     answers: tuple[str, ...]
     since_us: int
     deadline_us: int | None
+    put_off_us: int | None
     next_us: int | None
     attempt: int
     tries: int
     exhausted: bool
     overdue: bool
+
+    def unanswered(self, now_us: int) -> bool:
+        """Its deadline has passed, by the time that counts or by the clock."""
+        promised_us = None if self.put_off_us is None else self.deadline_us
+        return self.overdue or (promised_us is not None and promised_us <= now_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ class Standing:
             self.paused,
             self.orphan,
             any(each.exhausted for each in self.waiting),
-            any(each.overdue for each in self.waiting),
+            any(each.unanswered(now_us) for each in self.waiting),
             late_us(self.timers, now_us) > LATE_US,
         )
         return next((reason for reason, so in zip(REASONS, holds, strict=True) if so), "")
@@ -141,7 +151,7 @@ def _wait(
     attempt = step.do_tries if kind is Kind.DO else step.undo_tries
     if ask is None or saga is None:
         return Waiting(
-            step.name, kind, "", "", (), step.since_us, None, due_us, attempt, 0, False, False
+            step.name, kind, "", "", (), step.since_us, None, None, due_us, attempt, 0, False, False
         )
     final = kind is Kind.DO and ask.index >= saga.plan.turning
     left_us = ask.within_us - step.waited_us - ask.interval_us(step.waited_us)
@@ -152,7 +162,8 @@ def _wait(
         command=short(ask.contract.full_name),
         answers=tuple([short(name) for name in ask.contract.answers]),
         since_us=step.since_us,
-        deadline_us=None if due_us is None else due_us + left_us,
+        deadline_us=None if due_us is None else (step.due_us or due_us) + left_us,
+        put_off_us=due_us + left_us if due_us and step.due_us and due_us > step.due_us else None,
         next_us=due_us,
         attempt=attempt,
         tries=saga.plan.steps[ask.index].tries,

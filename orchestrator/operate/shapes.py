@@ -160,6 +160,7 @@ def _of_waiting(waiting: Waiting, now_us: int) -> Shape:
         "answers": list(waiting.answers),
         "since": timestamp(waiting.since_us),
         "deadline": _when(deadline_us),
+        "put_off_to": _when(waiting.put_off_us),
         "late_s": None if deadline_us is None else max(0, (now_us - deadline_us) // US),
         "next_send": _when(waiting.next_us),
         "attempt": waiting.attempt,

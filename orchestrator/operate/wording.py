@@ -120,6 +120,9 @@ def _waiting(waiting: Object, *, clock: Clock) -> str:
     if waiting["deadline"]:
         late = waiting["late_s"]
         over = f" ({duration(late)} late)" if isinstance(late, int) and late else ""
+        if over and waiting["put_off_to"]:
+            until_when = moment(waiting["put_off_to"], clock=clock)
+            over += f", put off to {until_when}: the command was not read"
         until = f", deadline {moment(waiting['deadline'], clock=clock)}{over}"
     attempt, tries = waiting["attempt"], waiting["tries"]
     of = f"/{tries}" if isinstance(tries, int) and attempt in range(tries + 1) else ""

@@ -140,6 +140,8 @@ def _waits(waiting: Mapping[str, object]) -> str:
     until = f", deadline {clock(waiting['deadline'])}" if waiting["deadline"] else ", held"
     late = waiting["late_s"]
     over = f" ({late} s late)" if isinstance(late, int) and late else ""
+    if over and waiting["put_off_to"]:
+        over += f", put off to {clock(waiting['put_off_to'])}: the command was not read"
     since = clock(waiting["since"])
     return f"waiting for {awaited} since {since}{until}{over}, attempt {attempt}{of}"
 

@@ -147,6 +147,11 @@ class Orchestra:
         """The timers that are due by now."""
         await self._commit(Batch(self.now_us, [], {}, ticks=[Tick(0, self.now_us)]))
 
+    async def put_off(self, topic: str) -> None:
+        """What `Timers` does while the reader of a command topic is away: its time stands still."""
+        row = (self.now_us, 0, topic, self.now_us)
+        await self.store.run(lambda: _write("timers.grant_awaiting", row))
+
     async def _commit(self, batch: Batch) -> None:
         applied = await self.store.run(
             lambda: Transaction(batch, self._shell, self._setting).plan()
@@ -156,6 +161,10 @@ class Orchestra:
         if published:
             sent = Batch(self.now_us, sent=published)
             await self.store.run(lambda: Transaction(sent, self._shell, self._setting).plan())
+
+
+def _write(name: str, row: tuple[int | str, ...]) -> Plan[None]:
+    yield Write(SQL[name], [row])
 
 
 def _begin() -> Plan[None]:

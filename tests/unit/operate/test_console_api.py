@@ -116,6 +116,7 @@ async def test_a_saga_says_where_it_stands_and_what_it_waits_for(played: Console
             "answers": ["billing.PaymentCaptured"],
             "since": START,
             "deadline": "2025-11-24T16:02:00.000000Z",
+            "put_off_to": None,
             "late_s": 0,
             "next_send": "2025-11-24T16:00:40.000000Z",
             "attempt": 1,

@@ -162,6 +162,21 @@ async def test_why_a_saga_waits(site: Website) -> None:
     assert "Next timer payment/do in 40 s" in seen(html)
 
 
+async def test_why_a_saga_waits_whose_service_is_away(site: Website) -> None:
+    """What was promised, how late it is, and to when its time was put off."""
+    await site.playing.place_order("o-1")
+    site.playing.wait(36)
+    await site.playing.put_off("inventory.stock.commands.v1")
+
+    html = await site.page("/sagas/o-1")
+
+    assert (
+        "waiting for inventory.StockReserved since 16:00:00,"
+        " deadline 16:00:30 (6 s late), put off to 16:01:06: the command was not read,"
+        " attempt 1/3" in seen(html)
+    )
+
+
 async def test_an_open_saga_takes_every_verb(site: Website) -> None:
     """Each leads to its form with the version that was seen; a finished one takes none."""
     await site.playing.place_order("o-1")

@@ -66,6 +66,23 @@ def played(desk: Desk) -> Desk:
     return desk
 
 
+def test_a_service_that_is_away_is_told_in_the_headline(desk: Desk) -> None:
+    """Late by the clock, and to when its time was put off."""
+
+    async def play() -> None:
+        await desk.playing.place_order("o-1")
+        desk.playing.wait(36)
+        await desk.playing.put_off("inventory.stock.commands.v1")
+
+    desk.stage.run(play())
+    said = desk.type("show", "o-1", "--time", "iso")
+
+    assert said.out.splitlines()[0].endswith(
+        "deadline 2025-11-24T16:00:30.000000Z (6s late),"
+        " put off to 2025-11-24T16:01:06.000000Z: the command was not read  stuck: no_reply"
+    )
+
+
 def test_the_list_is_a_table_newest_first(played: Desk) -> None:
     """State with its glyph, on whom it waits, why it turned back, why it is stuck."""
     said = played.type("list", "--time", "iso")

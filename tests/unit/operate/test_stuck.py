@@ -227,6 +227,37 @@ async def test_a_timer_may_be_half_a_minute_late(playing: Orchestra, reading: Re
     assert [group.reason for group in (await reading.stuck(Filter())).groups] == ["late_timer"]
 
 
+async def test_a_service_that_is_away_makes_orders_stuck_though_no_timer_fires(
+    playing: Orchestra, reading: Reading
+) -> None:
+    """Its time is put off as long as it reads nothing, but the order was promised thirty seconds.
+
+    Asked again by a person it is promised as much anew.
+    """
+    await playing.place_order("o-1")
+    playing.wait(5)
+    await playing.put_off("inventory.stock.commands.v1")
+    playing.wait(24)
+    before = await reading.stuck(Filter())
+    playing.wait(1)
+    await playing.put_off("inventory.stock.commands.v1")
+    await playing.fire()
+    (saga,) = (await reading.page(parse("reason=no_reply"), 10)).sagas
+    (waiting,) = saga.waiting
+    at = datetime.fromtimestamp(playing.now_us / 1_000_000, UTC)
+    again = OperatorVerb("o-1", "fulfilment:o-1", "retry", None, "ann", "is it there?", None, at)
+    await playing.tell(again, "retry-1")
+
+    assert before.groups == ()
+    assert (waiting.service, waiting.attempt, waiting.tries) == ("inventory", 1, 3)
+    assert (waiting.deadline_us, waiting.put_off_us) == (
+        playing.now_us,
+        playing.now_us + 30_000_000,
+    )
+    assert len(playing.sent) == 2
+    assert (await reading.stuck(Filter())).groups == ()
+
+
 async def test_an_answer_ends_it(playing: Orchestra, reading: Reading) -> None:
     """The late reply of a pivot is still its reply."""
     await past_its_deadline(playing)
