@@ -78,6 +78,19 @@ async def test_keys_alone_choose_and_retry(late: Served, page: Page) -> None:
     await expect(page.locator("tr.at")).to_have_count(0)
 
 
+async def test_the_marked_row_stays_marked(late: Served, page: Page) -> None:
+    """A live patch of the rows leaves the mark of j and k where it was."""
+    await page.goto(late.url + GROUP)
+    await expect(page.locator("#liveness")).to_have_text("live · 1 s")
+    await page.keyboard.press("j")
+    await expect(page.locator("tr.at")).to_have_id("member-o-1")
+
+    late.site.playing.wait(60)
+
+    await expect(page.locator("#member-o-1")).to_contain_text("7 min ago")
+    await expect(page.locator("tr.at")).to_have_id("member-o-1")
+
+
 async def test_rows_stay_where_they_are_until_somebody_asks(late: Served, page: Page) -> None:
     """Who is new waits behind a count, who left says so; choices and focus stay."""
     await page.goto(late.url + GROUP)

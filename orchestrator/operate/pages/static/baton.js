@@ -108,12 +108,13 @@
     if (!note) return;
     let on = localStorage.getItem("keys") !== "off", at = "";
     const apply = () => { note.hidden = !on; turn.textContent = on ? "Turn keys off" : "Turn keys on"; };
+    const mark = () => rows().forEach((row) => row.classList.toggle("at", row.id === at));
     const go = (by) => {
       const all = rows(), was = all.findIndex((row) => row.id === at);
       const row = all[Math.max(0, Math.min(all.length - 1, was + by))];
       if (!row) return;
-      all.forEach((each) => each.classList.toggle("at", each === row));
       at = row.id;
+      mark();
       row.querySelector("a").focus();
     };
     const choose = (only) => {
@@ -132,6 +133,7 @@
       event.preventDefault();
       does[event.key]();
     });
+    document.addEventListener("htmx:after:swap", mark);  // a patch knows nothing of it
     turn.addEventListener("click", () => { on = !on; localStorage.setItem("keys", on ? "on" : "off"); apply(); });
     apply();
   }
