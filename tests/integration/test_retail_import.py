@@ -68,14 +68,14 @@ async def inventory(cluster: str) -> AsyncIterator[Reader]:
 
 
 async def take_in(reader: Reader) -> None:
-    """As inventory does: reads to the end and tells Kafka how far it is."""
+    """As inventory does: reads to the end or beyond it and tells Kafka how far it is."""
     while not reader.assignment():
         await reader.poll(1, 0.1)
     partitions = reader.assignment()
     await reader.seek(await reader.log_starts(partitions))
     positions: dict[TopicPartition, int] = {}
     ends = {tp: end for tp, end in (await reader.end_offsets(partitions)).items() if end}
-    while positions != ends:
+    while any(positions.get(tp, 0) < end for tp, end in ends.items()):
         for record in await reader.poll(500, 0.1):
             positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
     await reader.commit(positions)
