@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Page, expect
-from website import Served
+import re
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, expect
+from stage import free_port
+from website import Served, website
+
+from services.chassis.health import serving
+from tests.integration.running_company import until
 
 
 async def test_what_happens_shows_within_two_seconds(served: Served, page: Page) -> None:
@@ -18,3 +25,86 @@ async def test_what_happens_shows_within_two_seconds(served: Served, page: Page)
 
     await expect(page.get_by_role("link", name="o-1")).to_be_visible(timeout=2_000)
     await expect(page.get_by_label("Filter")).to_be_focused()
+
+
+async def test_a_hidden_tab_holds_no_stream_and_catches_up(served: Served, page: Page) -> None:
+    """What happened meanwhile is there when it is looked at again."""
+    await page.goto(f"{served.url}/stuck")
+    await expect(page.locator("#liveness")).to_have_text("live · 1 s")
+    await _show(page, visible=False)
+    await until(lambda: _open(served) == 0, "the stream is closed")
+
+    await served.site.playing.place_order("o-1")
+    served.site.playing.wait(400)
+    await _show(page, visible=True)
+
+    await expect(page.get_by_role("link", name="o-1")).to_be_visible()
+    assert _open(served) == 1
+
+
+async def test_a_burst_leaves_every_row_once(served: Served, page: Page) -> None:
+    """Five hundred changes while the page is open: the newest count, and no id stands twice."""
+    await page.goto(f"{served.url}/stuck")
+    await expect(page.locator("#liveness")).to_have_text("live · 1 s")
+    for n in range(250):
+        await served.site.playing.place_order(f"o-{n}")
+        await served.site.playing.reserve(f"o-{n}")
+    served.site.playing.wait(400)
+
+    await expect(page.locator("#groups td.number")).to_have_text("250")
+    ids = await page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+    assert sorted(ids) == sorted(set(ids))
+
+
+async def test_a_page_outlives_its_server(tmp_path: Path, browser: Browser) -> None:
+    """It says since when it is stale, and is fresh again by itself when the server is back."""
+    port = free_port()
+    async with website(tmp_path) as site:
+        served = Served(site, f"http://127.0.0.1:{port}")
+        async with serving(site.app, "127.0.0.1", port):
+            window = await browser.new_context()
+            await window.request.get(served.login(), max_redirects=0)
+            page = await window.new_page()
+            await page.goto(f"{served.url}/stuck")
+            await expect(page.locator("#liveness")).to_have_text("live · 1 s")
+            site.live.stop()
+        await expect(page.locator("#liveness")).to_contain_text("— reconnecting")
+        await site.playing.place_order("o-1")
+        site.playing.wait(400)
+        app, live = site.anew()
+        async with serving(app, "127.0.0.1", port):
+            await expect(page.locator("#liveness")).to_have_text("live · 1 s", timeout=20_000)
+            await expect(page.get_by_role("link", name="o-1")).to_be_visible()
+            live.stop()
+
+
+async def test_ten_tabs_do_not_hang(served: Served, page: Page) -> None:
+    """Four hold a stream, the others ask now and then; a browser has six connections to a host."""
+    window = page.context
+    pages = [page, *[await window.new_page() for _ in range(9)]]
+    for each in pages:
+        await each.goto(f"{served.url}/stuck")
+    told = [each.locator("#liveness") for each in pages]
+    for each in told:
+        await expect(each).to_have_text(re.compile(r"live · 10? s"))
+    assert sorted([await each.inner_text() for each in told]) == [
+        *["live · 1 s"] * 4,
+        *["live · 10 s"] * 6,
+    ]
+
+
+async def _show(page: Page, *, visible: bool) -> None:
+    """As a browser tells a page that its tab was left or looked at."""
+    await page.evaluate(
+        """(visible) => {
+            Object.defineProperty(document, 'hidden', {configurable: true, get: () => !visible});
+            Object.defineProperty(document, 'visibilityState',
+                {configurable: true, get: () => visible ? 'visible' : 'hidden'});
+            document.dispatchEvent(new Event('visibilitychange'));
+        }""",
+        visible,
+    )
+
+
+def _open(served: Served) -> int:
+    return sum(change for _, change in served.site.streams)

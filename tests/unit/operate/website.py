@@ -60,6 +60,12 @@ class Website:
     kept: DirectStore
     views: dict[str, View] = field(default_factory=dict)
     streams: list[tuple[str, int]] = field(default_factory=list)
+    made: Callable[[], tuple[Starlette, Live]] | None = None
+
+    def anew(self) -> tuple[Starlette, Live]:
+        """The same pages, as a process that has just begun has them."""
+        assert self.made is not None
+        return self.made()
 
     async def page(self, path: str, status: int = 200, *, token: str = TOKEN) -> str:
         answer = await self.http.get(path, headers={"Authorization": f"Bearer {token}"})
@@ -131,8 +137,10 @@ async def website(
         @contextmanager
         def counting(page: str) -> Iterator[None]:
             streams.append((page, 1))
-            yield
-            streams.append((page, -1))
+            try:
+                yield
+            finally:
+                streams.append((page, -1))
 
         wire, kept = Wire(playing), DirectStore(migrations={"console": MIGRATIONS})
         reading, audit = Reading(database, Views(SAGAS), hands), Audit(kept, hands)  # type: ignore[arg-type]
@@ -152,11 +160,15 @@ async def website(
             hands,
             counting,
         )
-        site, live = composed(sources)
         gate = gate_for(folder, {TOKEN: Role.OPERATOR, LOOKS: Role.VIEWER}, name=LOCAL, clock=hands)
         sessions = Sessions(gate.tokens, hands)
         gate = replace(gate, browsers=sessions)
-        app = secured([*site.routes(), *login_routes(sessions, gate, site.login)], gate)
+
+        def made() -> tuple[Starlette, Live]:
+            site, live = composed(sources)
+            return secured([*site.routes(), *login_routes(sessions, gate, site.login)], gate), live
+
+        app, live = made()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://console",
@@ -175,4 +187,5 @@ async def website(
                 kept,
                 named,
                 streams,
+                made,
             )
