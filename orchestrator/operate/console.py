@@ -32,8 +32,9 @@ from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
 from orchestrator.operate.lessons import Lessons, LocalMachine
 from orchestrator.operate.letter_telling import LetterTelling
-from orchestrator.operate.login import login_routes
+from orchestrator.operate.login import Ways, login_routes
 from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
+from orchestrator.operate.oidc_login import Client, OidcLogin
 from orchestrator.operate.pages.composing import Sources, composed
 from orchestrator.operate.pages.live import Counted, Live
 from orchestrator.operate.pictures import draw
@@ -50,7 +51,7 @@ from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
 from schemas.catalogue import load_catalogue
 from services.chassis.bus_publish import Publisher
-from services.chassis.clock import SystemClock
+from services.chassis.clock import Clock, SystemClock
 from services.chassis.codec import Codec
 from services.chassis.envelope import Maker
 from services.chassis.gate import Gate, gate_of, secured
@@ -80,6 +81,7 @@ class Parts(NamedTuple):
     sessions: Sessions
     gate: Gate
     home: Home
+    ways: Ways
 
 
 class Served(NamedTuple):
@@ -107,10 +109,24 @@ def console_routes(parts: Parts) -> Served:
         *BulkVerbs(operations, runner.held).routes(),
         *AuditQuestions(parts.audit).routes(),
         *service_routes(scraping, clock),
-        *login_routes(parts.sessions, parts.gate, site.login),
+        *login_routes(parts.sessions, parts.gate, site.login, parts.ways),
         *site.routes(),
     ]
     return Served(given, live, runner)
+
+
+def provider_of(settings: ConsoleSettings, clock: Clock) -> OidcLogin | None:
+    """Where browsers may log in beside here. Its settings are whole, or none is there."""
+    login, token = settings.oidc_login_url, settings.oidc_token_url
+    back, client_id = settings.oidc_callback_url, settings.oidc_client_id
+    if not (login and token and back and client_id):
+        return None
+    from services.chassis.oidc import verifier_of  # noqa: PLC0415  the extra `oidc`
+
+    given = settings.oidc_client_secret
+    secret = given.get_secret_value() if given is not None else ""
+    client = Client(settings.oidc_issuer or "", client_id, secret, login, token, back)
+    return OidcLogin(client, verifier_of(settings, client_id, clock), clock)
 
 
 class Console:
@@ -174,9 +190,9 @@ class Console:
         store = await self._own(stack)
         audit = Audit(store, clock, self.counted)
         home = Home(settings.home)
-        parts = Parts(
-            reading, database, surfaces, telling, audit, store, counted, sessions, gate, home
-        )
+        ways = Ways(provider_of(settings, clock), settings.logins_per_minute)
+        own = (audit, store, counted, sessions, gate, home, ways)
+        parts = Parts(reading, database, surfaces, telling, *own)
         served = console_routes(parts)
         running = asyncio.create_task(served.runner.run())
         stack.callback(running.cancel)

@@ -231,11 +231,8 @@ def gate_of(settings: Settings, clock: Clock) -> Gate:
 
 
 def _verifier(settings: Settings, clock: Clock) -> Verifies | None:
-    issuer, audience, url = settings.oidc_issuer, settings.oidc_audience, settings.oidc_keys_url
-    if not (issuer and audience and url):
+    if settings.oidc_audience is None:
         return None
-    from services.chassis.oidc import Provider, Verifier  # noqa: PLC0415  the extra `oidc`
+    from services.chassis.oidc import verifier_of  # noqa: PLC0415  the extra `oidc`
 
-    return Verifier(
-        Provider(issuer, audience, url, settings.oidc_claim, settings.oidc_roles), clock
-    )
+    return verifier_of(settings, settings.oidc_audience, clock)

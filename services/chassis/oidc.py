@@ -9,6 +9,7 @@ case after KEYS_MAX_S, so that one that was withdrawn is.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import jwt
 
 from services.chassis.access import Principal, Role
 from services.chassis.clock import Clock
+from services.chassis.settings import Settings
 from services.chassis.tokens import NotAdmitted
 
 ALGORITHMS = ("RS256", "ES256")
@@ -57,10 +59,26 @@ class Verifier:
 
     async def principal(self, token: str) -> Principal:
         """Raises NotAdmitted, which names what is wrong and no value."""
+        return self._named(await self._claims(token))
+
+    async def logged_in(self, token: str, nonce: str) -> Principal:
+        """By an ID token that was made for us alone, and for the login that sent this nonce.
+
+        Raises NotAdmitted.
+        """
+        claims = await self._claims(token)
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+            raise NotAdmitted("the signed token was made for another login: begin again")
+        alone = claims["aud"] in (self._provider.audience, [self._provider.audience])
+        if claims.get("azp", self._provider.audience if alone else "") != self._provider.audience:
+            raise NotAdmitted("the signed token was made for another client than this console")
+        return self._named(claims)
+
+    async def _claims(self, token: str) -> Mapping[str, object]:
         try:
             header = jwt.get_unverified_header(token)
             key = await self._key(str(header.get("kid", "")))
-            claims = jwt.decode(
+            claims: Mapping[str, object] = jwt.decode(
                 token,
                 key,
                 algorithms=list(ALGORITHMS),
@@ -71,6 +89,9 @@ class Verifier:
             )
         except jwt.PyJWTError as fault:
             raise NotAdmitted(f"the signed token is refused: {type(fault).__name__}") from fault
+        return claims
+
+    def _named(self, claims: Mapping[str, object]) -> Principal:
         until_s = self._timely(claims)
         subject = claims["sub"]
         if not (isinstance(subject, str) and 0 < len(subject) <= SUBJECT_MAX):
@@ -94,7 +115,10 @@ class Verifier:
         roles = self._provider.roles
         held = {roles[each] for each in values if isinstance(each, str) and each in roles}
         if not held:
-            raise NotAdmitted(f"the signed token's {self._provider.claim} holds no role of ours")
+            raise NotAdmitted(
+                f"the signed token's {self._provider.claim} holds no role of ours;"
+                " BATON_OIDC_ROLES says which values are roles"
+            )
         return [role for role in Role if role in held][-1]
 
     async def _key(self, kid: str) -> jwt.PyJWK:
@@ -124,3 +148,13 @@ class Verifier:
             _log.warning("the provider's keys are out of reach", extra={"reason": str(fault)})
             return {}
         return {str(each.key_id): each for each in found if each.algorithm_name in ALGORITHMS}
+
+
+def verifier_of(settings: Settings, audience: str, clock: Clock) -> Verifier:
+    """Of the provider in the settings, which are whole; of tokens that are for this audience."""
+    issuer, keys_url = settings.oidc_issuer, settings.oidc_keys_url
+    assert issuer is not None
+    assert keys_url is not None
+    return Verifier(
+        Provider(issuer, audience, keys_url, settings.oidc_claim, settings.oidc_roles), clock
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args, get_origin
+from typing import Annotated, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, SecretStr, ValidationError
 from pydantic.config import JsonDict
@@ -35,6 +35,12 @@ ELSEWHERE = frozenset(
         "BATON_TEST_KAFKA",
         "BATON_TEST_KAFKA_IMAGE",
         "BATON_REQUIRE_ALL",
+        "BATON_OIDC_CLIENT_ID",
+        "BATON_OIDC_CLIENT_SECRET",
+        "BATON_OIDC_CLIENT_SECRET_FILE",
+        "BATON_OIDC_LOGIN_URL",
+        "BATON_OIDC_TOKEN_URL",
+        "BATON_OIDC_CALLBACK_URL",
     }
 )
 
@@ -52,6 +58,8 @@ DatabasePlace = Annotated[Path | SecretStr, BeforeValidator(_place)]
 A_DATABASE = "a path, or postgresql://user:password@host:port/database"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 _URL = r"^https?://[^\s/]+[^\s]*$"
+ENCRYPTED = r"^(https://|http://(127\.0\.0\.1|localhost)[:/])\S+$"
+AN_ENCRYPTED: JsonDict = {"allowed": "a URL, https:// unless on this machine"}
 _A_URL: JsonDict = {"allowed": "a URL, http:// or https://"}
 
 
@@ -91,6 +99,8 @@ class Settings(BaseModel):
     """Of any process of this project. A service that needs more adds fields in a subclass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Who gives one of the first has to give all of the second.
+    WHOLE: ClassVar[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = ((OIDC, OIDC),)
 
     service: Annotated[str, Field(exclude=True, description="given by the program itself")]
 
@@ -131,9 +141,9 @@ class Settings(BaseModel):
     oidc_audience: str | None = Field(None, description="the aud that such a token must have")
     oidc_keys_url: str | None = Field(
         None,
-        pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])\S+$",
+        pattern=ENCRYPTED,
         description="where the provider publishes its keys (JWKS); no redirect is followed",
-        json_schema_extra={"allowed": "a URL, https:// unless on this machine"},
+        json_schema_extra=AN_ENCRYPTED,
     )
     oidc_claim: str = Field("roles", description="the claim that names roles")
     oidc_roles: Json[dict[str, Role]] = Field(
@@ -235,12 +245,12 @@ class Settings(BaseModel):
             problems.append(
                 Problem("BATON_TOKENS_FILE", "", "missing, and BATON_API_PORT asks for a token")
             )
-        if missing := [each for each in OIDC if each not in given and given.keys() & set(OIDC)]:
-            variables_of = {name: variable for variable, name in variables.items()}
-            problems += [
-                Problem(variables_of[each], "", "missing, and other BATON_OIDC_ settings are given")
-                for each in missing
-            ]
+        asked = {each for some, all_ in cls.WHOLE if given.keys() & set(some) for each in all_}
+        problems += [
+            Problem(variable, "", "missing, and other BATON_OIDC_ settings are given")
+            for variable, name in variables.items()
+            if name in asked and name not in given
+        ]
         if "failpoint" in given and "test" not in given:
             problems.append(
                 Problem("BATON_FAILPOINT", "", "kills this process, so it asks for BATON_TEST=1")

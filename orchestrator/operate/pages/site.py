@@ -64,10 +64,9 @@ class Site:
             opened("/static/{name}", _static),
         ]
 
-    def login(self, request: Request, problem: str, next_: str, status: HTTPStatus) -> Response:
-        """The page that asks for a token."""
-        names = {"title": "Log in", "problem": problem, "next": next_}
-        return self.html(request, "login", names, status)
+    def login(self, request: Request, names: Mapping[str, str], status: HTTPStatus) -> Response:
+        """The page that asks who it is."""
+        return self.html(request, "login", {"title": "Log in", **names}, status)
 
     def answering(self, answer: Answer) -> Answer:
         """What `answer` raises becomes a page."""

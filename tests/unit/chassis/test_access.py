@@ -67,6 +67,8 @@ ANYBODY = {
     "/metrics",
     "/version",
     "/login",
+    "/login/oidc",
+    "/login/oidc/back",
     "/settings",
     "/static/{name}",
 }

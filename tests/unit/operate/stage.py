@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -99,8 +99,8 @@ class Stage:
         """The URL of a console that only lets people in."""
         sessions = Sessions(self._gate.tokens, SystemClock())
 
-        def form(request: Request, problem: str, next_: str, status: int) -> Response:
-            return PlainTextResponse(f"{request.url.path} {problem} {next_}", status)
+        def form(request: Request, names: Mapping[str, str], status: int) -> Response:
+            return PlainTextResponse(f"{request.url.path} {names['problem']}", status)
 
         return self.serve(login_routes(sessions, self._gate, form))
 

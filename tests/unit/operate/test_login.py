@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -57,8 +57,8 @@ async def browsing(folder: Path, base: str = "http://console") -> AsyncIterator[
     sessions = Sessions(gate.tokens, clock)
     gate = replace(gate, browsers=sessions)
 
-    def form(request: Request, problem: str, next_: str, status: int) -> Response:
-        return PlainTextResponse(f"{request.url.path} {problem} {next_}", status)
+    def form(request: Request, names: Mapping[str, str], status: int) -> Response:
+        return PlainTextResponse(f"{request.url.path} {names['problem']}", status)
 
     async def stuck(request: Request) -> Response:
         return PlainTextResponse(f"{principal_of(request).name} {csrf_of(request)}")

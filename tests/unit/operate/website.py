@@ -24,7 +24,7 @@ from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
-from orchestrator.operate.login import login_routes
+from orchestrator.operate.login import Ways, login_routes
 from orchestrator.operate.pages.composing import Sources, composed, views
 from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.view import View
@@ -119,6 +119,7 @@ async def website(
     processes: Mapping[str, Callable[[httpx.Request], httpx.Response]] = NOBODY,
     letters: LetterTelling | None = None,
     machine: Bench | None = None,
+    ways: Ways | None = None,
 ) -> AsyncIterator[Website]:
     """`processes`: what each answers on its operations port, by name."""
     path, stack = folder / "orchestrator.db", machine or Bench()
@@ -166,7 +167,8 @@ async def website(
 
         def made() -> tuple[Starlette, Live]:
             site, live = composed(sources)
-            return secured([*site.routes(), *login_routes(sessions, gate, site.login)], gate), live
+            entrance = login_routes(sessions, gate, site.login, ways)
+            return secured([*site.routes(), *entrance], gate), live
 
         app, live = made()
         async with httpx.AsyncClient(
