@@ -1,8 +1,8 @@
 """The console's process: the API over the orchestrator's database, and its operations port.
 
 It reads what the orchestrator wrote, asks every process about its dead letters, and publishes what
-an operator decides; it owns nothing yet. Ready means that the orchestrator's database can be read:
-Kafka is spoken to only when there is something to tell. Starts nothing at import.
+an operator decides. Ready means that the orchestrator's database can be read: Kafka is spoken to
+only when there is something to tell, or somebody looks at a topic. Starts nothing at import.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ from orchestrator.operate.service_api import service_routes
 from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.settings import ConsoleSettings
 from orchestrator.operate.surfaces import Surfaces
+from orchestrator.operate.tailing import LAST, Tails
 from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
 from schemas.catalogue import load_catalogue
+from services.chassis.bus_admin import Tail
 from services.chassis.bus_publish import Publisher
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.codec import Codec
@@ -65,6 +67,7 @@ from services.chassis.store import Store, StoreError, Unavailable, WrongDatabase
 NAME = "console"
 FAILED, UNUSABLE = 1, 2
 _LOOK_AGAIN_S = 2.0
+_TAIL_WITHIN_S = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +77,7 @@ class Parts(NamedTuple):
     reading: Reading
     database: Database
     surfaces: Surfaces
+    tails: Tails
     telling: Telling
     audit: Audit
     store: Store
@@ -101,7 +105,7 @@ def console_routes(parts: Parts) -> Served:
     letters = LetterTelling(parts.surfaces, telling, parts.audit)
     lessons = Lessons(telling, LocalMachine(parts.home), clock)
     told = (sagas, operations, runner.held, parts.audit, letters, lessons)
-    site, live = composed(Sources(reading, *told, scraping, clock, parts.counted))
+    site, live = composed(Sources(reading, *told, scraping, parts.tails, clock, parts.counted))
     given: list[BaseRoute] = [
         *routes(reading, draw),
         *DeadLetters(letters).routes(),
@@ -177,6 +181,18 @@ class Console:
         stack.push_async_callback(publisher.close)
         return Telling(publisher, Maker(NAME, Codec(catalogue), catalogue), SystemClock())
 
+    def _tails(self, stack: AsyncExitStack) -> Tails:
+        kafka = self._settings.kafka_bootstrap_servers
+
+        def opened(topic: str) -> Tail:
+            return Tail(kafka, [topic], last=LAST, answer_within_s=_TAIL_WITHIN_S)
+
+        tails = Tails(opened, SystemClock())
+        stack.push_async_callback(tails.close)
+        sweeping = asyncio.create_task(tails.run())
+        stack.callback(sweeping.cancel)
+        return tails
+
     async def _app(
         self, stack: AsyncExitStack, reading: Reading, database: Database
     ) -> tuple[ASGIApp, Live]:
@@ -192,7 +208,7 @@ class Console:
         home = Home(settings.home)
         ways = Ways(provider_of(settings, clock), settings.logins_per_minute)
         own = (audit, store, counted, sessions, gate, home, ways)
-        parts = Parts(reading, database, surfaces, telling, *own)
+        parts = Parts(reading, database, surfaces, self._tails(stack), telling, *own)
         served = console_routes(parts)
         running = asyncio.create_task(served.runner.run())
         stack.callback(running.cancel)

@@ -138,8 +138,10 @@ def checked_identity(event_id: str, source: str) -> None:
         raise EventRefused("the event's identity cannot be used", tuple(problems))
 
 
-def seen(record: Record, catalogue: Catalogue, codec: Codec) -> Seen:
-    """Without what is personal; and also what it cannot read: no record is passed over."""
+def seen(record: Record, catalogue: Catalogue, codec: Codec, *, may_see: bool = False) -> Seen:
+    """Without what is personal, unless he may see it; also what cannot be read: nothing is passed
+    over, and a time that is none is the beginning of times.
+    """
     headers = {name: value.decode(errors="replace") for name, value in _present(record.headers)}
     body: Mapping[str, object] | None = None
     unreadable = ""
@@ -148,16 +150,15 @@ def seen(record: Record, catalogue: Catalogue, codec: Codec) -> Seen:
         decoded = codec.decode(record.value or b"")
         contract = catalogue.by_type[type(decoded)]
         adapter: TypeAdapter[object] = TypeAdapter(contract.python)
-        shown = masked(
-            catalogue.records[contract.full_name], json.loads(adapter.dump_json(decoded))
-        )
+        told = json.loads(adapter.dump_json(decoded))
+        shown = masked(catalogue.records[contract.full_name], told, may_see=may_see)
         assert isinstance(shown, dict)
         body = shown
         kind = contract.full_name
     except CodecError as error:
         unreadable = str(error)
     return Seen(
-        at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        at=_time(record.timestamp_ms),
         type=kind,
         key=(record.key or b"").decode(errors="replace"),
         id=headers.get("ce_id", ""),
@@ -168,6 +169,13 @@ def seen(record: Record, catalogue: Catalogue, codec: Codec) -> Seen:
         body=body,
         unreadable=unreadable,
     )
+
+
+def _time(ms: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError):  # whoever writes a record names its time
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _present(headers: Headers) -> Headers:

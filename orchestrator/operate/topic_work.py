@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -30,6 +29,7 @@ from schemas.topics import (
 )
 from services.chassis.bus_admin import Admin, Tail, TopicSpec, read_all
 from services.chassis.codec import Codec
+from services.chassis.messages import Record
 
 REPLICAS_CLUSTER = 3
 LIST_COLUMNS = ("name", "kind", "writers", "readers", "types")
@@ -114,19 +114,25 @@ async def _tail(output: Output, topic: str, *, key: bytes, follow: bool, lines: 
     bootstrap, catalogue = kafka_of_this_shell(), load_catalogue()
     codec = Codec(catalogue, [each.schema for each in releases()])
     async with Tail(bootstrap, [topic]) as new:
-        old = deque(
-            (each for each in await read_all(bootstrap, [topic]) if key in (b"", each.key)),
-            maxlen=lines,
-        )
-        shown = sorted(old, key=lambda each: each.timestamp_ms)
-        _print(output, [seen(each, catalogue, codec) for each in shown], follow=follow)
+        old = await _last(bootstrap, topic, key, lines)
+        _print(output, [seen(each, catalogue, codec) for each in old], follow=follow)
         if not follow:
             return
-        last = {each.partition: each.offset for each in shown}
+        last = {each.partition: each.offset for each in old}
         async with aclosing(new.records()) as records:
             async for each in records:
                 if each.offset > last.get(each.partition, -1) and key in (b"", each.key):
                     _print(output, [seen(each, catalogue, codec)], follow=True, again=True)
+
+
+async def _last(bootstrap: str, topic: str, key: bytes, lines: int) -> list[Record]:
+    """Only who looks for a key has the whole topic read."""
+    if key:
+        records = [each for each in await read_all(bootstrap, [topic]) if each.key == key]
+    else:
+        async with Tail(bootstrap, [topic], last=lines) as tail:
+            records = [each async for each in tail.newest()]
+    return sorted(records, key=lambda each: each.timestamp_ms)[max(0, len(records) - lines) :]
 
 
 def _print(output: Output, rows: Sequence[Seen], *, follow: bool, again: bool = False) -> None:

@@ -14,7 +14,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaTopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
@@ -162,7 +162,8 @@ class Tail:
 
     Where it begins is settled when it is entered, so that what is published afterwards is seen.
     With `until_end` it ends with the last record that was there then. `since_ms` begins with the
-    first record of each partition whose timestamp is that or later.
+    first record of each partition whose timestamp is that or later, `last` with as many before its
+    end; `newest()` keeps to that, however much is written in between.
     """
 
     def __init__(
@@ -173,10 +174,11 @@ class Tail:
         from_beginning: bool = False,
         until_end: bool = False,
         since_ms: int | None = None,
+        last: int = 0,
         answer_within_s: float = 10.0,
     ) -> None:
         self._bootstrap, self._topics = bootstrap, tuple(topics)
-        self._since_ms = since_ms
+        self._since_ms, self._last = since_ms, last
         self._from_beginning, self._until_end = from_beginning, until_end
         self._within_s = answer_within_s
         self._consumer: AIOKafkaConsumer | None = None
@@ -225,9 +227,7 @@ class Tail:
                 for r in found:
                     if self._until_end and r.offset >= self._left.get(tp, 0):
                         break
-                    yield Record(
-                        r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers
-                    )
+                    yield _record(r)
             if not self._until_end:
                 continue
             positions = {tp: await consumer.position(tp) for tp in self._left}
@@ -236,6 +236,35 @@ class Tail:
                 moved = monotonic()
             elif self._left and monotonic() - moved > self._within_s:
                 raise BrokerSilent(self._bootstrap, monotonic() - moved)
+
+    async def newest(self) -> AsyncGenerator[Record, None]:
+        """What was written since the last call, of each partition the `last` records at most."""
+        consumer = self._consumer
+        assert consumer is not None, "enter the tail before reading it"
+        left = await self._unread(consumer)
+        while left:
+            try:
+                async with answered_within(self._within_s, self._bootstrap, self._topics):
+                    fetched = await consumer.getmany(timeout_ms=200)
+                    at = {tp: await consumer.position(tp) for tp in left}
+            except bus_batches.Unreadable as error:
+                raise ClientLost(f"a batch cannot be read: {error}") from error
+            for batch in fetched.values():
+                for each in batch:
+                    yield _record(each)
+            left = {tp: end for tp, end in left.items() if at[tp] < end}
+
+    async def _unread(self, consumer: AIOKafkaConsumer) -> dict[KafkaTopicPartition, int]:
+        """Where each partition ends that has more, after skipping what is too far before that."""
+        partitions = list(consumer.assignment())
+        async with answered_within(self._within_s, self._bootstrap, self._topics):
+            starts = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+            for tp, end in ends.items():
+                begin = max(starts[tp], end - self._last)
+                if not begin <= await consumer.position(tp) <= end:
+                    consumer.seek(tp, begin)
+            return {tp: end for tp, end in ends.items() if await consumer.position(tp) < end}
 
     async def bounds(self) -> dict[int, tuple[int, int]]:
         """First offset and the one after the last of each partition, if there is one topic."""
@@ -255,13 +284,18 @@ class Tail:
         consumer.assign(partitions)
         starts = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
-        begins = dict(starts if self._from_beginning else ends)
+        last = {tp: max(starts[tp], ends[tp] - self._last) for tp in partitions}
+        begins = dict(starts if self._from_beginning else last)
         if self._since_ms is not None:
             found = await consumer.offsets_for_times(dict.fromkeys(partitions, self._since_ms))
             begins = {tp: found[tp].offset if found.get(tp) else ends[tp] for tp in partitions}
         for tp in partitions:
             consumer.seek(tp, begins[tp])
         self._left = {tp: end for tp, end in ends.items() if end > max(starts[tp], begins[tp])}
+
+
+def _record(r: ConsumerRecord) -> Record:
+    return Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
 
 
 async def read_all(bootstrap: str, topics: Iterable[str]) -> list[Record]:

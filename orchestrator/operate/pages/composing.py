@@ -30,6 +30,7 @@ from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.scraping import Scraping
+from orchestrator.operate.tailing import Tails
 from services.chassis.clock import Clock
 
 
@@ -45,6 +46,7 @@ class Sources:
     letters: LetterTelling
     lessons: Lessons
     scraping: Scraping
+    tails: Tails
     clock: Clock
     counted: Counted
 
@@ -63,7 +65,7 @@ def views(sources: Sources) -> Sequence[View]:
         *letter_views(sources.letters),
         map_view(sources.scraping),
         services_view(sources.scraping, sources.clock),
-        *topic_views(sources.reading, sources.scraping),
+        *topic_views(sources.reading, sources.scraping, sources.tails),
         learn_view(sources.reading, sources.lessons),
     )
 

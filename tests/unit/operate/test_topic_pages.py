@@ -12,7 +12,7 @@ from processes import Spoken
 from test_pages import Text
 from website import Website, website
 
-from orchestrator.operate.pages.topics import type_of
+from orchestrator.operate.pages.messages import type_of
 from orchestrator.operate.reading import Reading
 from schemas.shapes import read_shape
 from schemas.topics import EVERYBODY, TOPICS, all_topics
@@ -65,7 +65,7 @@ async def test_rate_lag_and_dead_letters_are_what_the_readers_say(
     assert "RefundPayment, VoidPayment 3.5 1 200 3 " in Text(listed).seen.replace("\xa0", " ")
     assert f'<a href="/dead-letters?topic={PAYMENTS}">3</a>' in listed
     assert "Kept 14 days" in seen
-    assert "Rate 3.5/s Dead letters 3 waiting Live baton topics tail" in seen
+    assert "Rate 3.5/s Dead letters 3 waiting In a shell baton topics tail" in seen
     assert "billing ✓ up 1 200 2.5 s " in seen.replace("\xa0", " ")
 
 
@@ -76,7 +76,7 @@ async def test_a_message_says_what_it_means_and_what_of_it_is_personal(site: Web
 
     seen = Text(html).seen
     assert "A person became a customer. The first one applied starts the onboarding." in seen
-    assert "Event with key customer_id . Released: 0.1.0 (as today)." in seen
+    assert "Event with key customer_id . Released: 0.1.0 (as today), one version." in seen
     assert "name ● personal text How the customer is addressed." in seen
     assert html.count("● personal") == 2
     assert "registered_at timestamp-micros When the customer registered, UTC." in seen
@@ -90,7 +90,9 @@ async def test_what_the_orchestrator_applied_is_told_of_what_it_reads(site: Webs
 
     placed = Text(await site.page("/topics/orders.order.events.v1")).seen
 
-    told = "Applied the orchestrator has read 1 partition up to positions that add up to 2 Live"
+    told = (
+        "Applied the orchestrator has read 1 partition up to positions that add up to 2 In a shell"
+    )
     assert told in placed
     assert " Applied " not in Text(await site.page(f"/topics/{PAYMENTS}")).seen
 
@@ -109,7 +111,7 @@ async def test_without_the_orchestrators_database_the_rest_is_shown(
     seen = Text(await site.page("/topics/orders.order.events.v1")).seen
 
     sentence = "⚠ The orchestrator's database cannot be read now: no file is there."
-    assert f"Applied {sentence} Live" in seen
+    assert f"Applied {sentence} In a shell" in seen
     assert "crm ✓ up 0 0 " in seen
 
 

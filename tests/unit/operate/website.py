@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
+from kafka_log import KafkaLog
 from orchestra import CATALOGUE, CODEC, Orchestra, orchestra
 from stage import TOKEN, Hands
 from starlette.applications import Starlette
@@ -34,6 +35,7 @@ from orchestrator.operate.sagas import Views
 from orchestrator.operate.scraping import Scraping
 from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.surfaces import Surfaces
+from orchestrator.operate.tailing import Tails
 from orchestrator.operate.telling import Telling
 from orchestrator.sagas import SAGAS
 from services.chassis.access import LOCAL, Principal, Role
@@ -58,6 +60,7 @@ class Website:
     wire: Wire
     runner: BulkRunner
     kept: DirectStore
+    log: KafkaLog = field(default_factory=KafkaLog)
     views: dict[str, View] = field(default_factory=dict)
     streams: list[tuple[str, int]] = field(default_factory=list)
     made: Callable[[], tuple[Starlette, Live]] | None = None
@@ -148,7 +151,7 @@ async def website(
         published = Telling(wire, Maker("console", CODEC, CATALOGUE), Ticking(playing))
         telling = SagaTelling(reading, database, published, CATALOGUE, audit)
         bulk = (kept, reading, telling, audit, hands)
-        runner = BulkRunner(*bulk)  # type: ignore[arg-type]
+        runner, log = BulkRunner(*bulk), KafkaLog()  # type: ignore[arg-type]
         sources = Sources(
             reading,
             telling,
@@ -158,6 +161,7 @@ async def website(
             letters or LetterTelling(surfaces, published, audit),
             Lessons(published, stack, hands, pause=stack.pause),
             Scraping(surfaces, hands),
+            Tails(log.opened, hands),
             hands,
             counting,
         )
@@ -187,6 +191,7 @@ async def website(
                 wire,
                 runner,
                 kept,
+                log,
                 named,
                 streams,
                 made,
