@@ -28,6 +28,7 @@ HEARD = (
 )
 BESIDE = (
     "/login",
+    "/stock",
     "/sagas/nobody",
     "/sagas?query=colour=red",
     "/act?verb=retry&saga=fulfilment:o-4",

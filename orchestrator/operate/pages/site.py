@@ -1,26 +1,29 @@
 """Routes of the pages: a view asked for is a page, a fault is one too, and `/live` keeps it fresh.
 
-Knows views, not what they show. The invariants: whatever goes wrong is answered by a whole page
-with a heading, a sentence and a way on; nothing of it is a stack.
+Knows views, not what they show. The invariants: whatever goes wrong, a mistyped address too, is
+answered by a whole page with a heading, a sentence and a way on; nothing of it is a stack.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Match
+from starlette.types import Scope
 
 from orchestrator.operate.filters import BadFilter
 from orchestrator.operate.pages.live import Live
-from orchestrator.operate.pages.rendering import STATIC, Rendering
+from orchestrator.operate.pages.rendering import NAVIGATION, STATIC, Rendering
 from orchestrator.operate.pages.view import NoPage, Question, View
 from orchestrator.operate.sessions import csrf_field, local_path
 from orchestrator.operate.surfaces import NotAnswered, NotKnown
-from services.chassis.access import Guarded, Role, known_to, may, opened, page
+from services.chassis.access import Guarded, Policy, Role, known_to, may, opened, page
 from services.chassis.store import Unavailable
 
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -62,6 +65,7 @@ class Site:
             page("/live", self.answering(self._stream), needs=Role.VIEWER),
             opened("/settings", _settings),
             opened("/static/{name}", _static),
+            Elsewhere(self.answering(_nowhere)),
         ]
 
     def login(self, request: Request, names: Mapping[str, str], status: HTTPStatus) -> Response:
@@ -160,6 +164,35 @@ def question_of(request: Request) -> Question:
     return Question(given, personal=may(request, Role.ADMIN))
 
 
+class Elsewhere(Guarded):
+    """Any address that no route before it answers, but those of the API, whose faults are JSON."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("/{rest:path}", answer, Policy(Role.VIEWER, page=True), ["GET"])
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        ours = match is Match.FULL and not f"{scope['path']}/".startswith("/api/")
+        return (match, found) if ours else (Match.NONE, {})
+
+
+async def _nowhere(request: Request) -> Response:
+    path = request.url.path
+    raise NoPage("No such page", f"There is no page {path}.", links=nearest(path))
+
+
+def nearest(path: str) -> dict[str, str]:
+    """The pages whose name begins most like that of the path, and the first page."""
+    name = f"/{path.split('/')[1].lower()}"
+    pages = {address: words for address, words in NAVIGATION if address != "/"}
+    alike = get_close_matches(name, pages, n=3, cutoff=0.65)
+    found = {pages[address]: address for address in alike}
+    rest = path[len(name) :]
+    if alike[:1] == ["/sagas"] and len(rest) > 1:
+        found = {f"the saga {rest[1:]}": f"/sagas{rest}", **found}
+    return {**found, "Overview": "/"}
+
+
 async def _settings(request: Request) -> Response:
     """Keeps how pages look, and goes back to a page of ours."""
     back = request.query_params.get("next", "/")
@@ -167,6 +200,8 @@ async def _settings(request: Request) -> Response:
     theme = request.query_params.get("theme", "")
     if theme in {"light", "dark"}:
         answer.set_cookie("theme", theme, max_age=31_536_000, httponly=True, samesite="strict")
+    elif theme == "system":
+        answer.delete_cookie("theme", httponly=True, samesite="strict")
     return answer
 
 

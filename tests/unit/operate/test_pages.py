@@ -65,9 +65,42 @@ async def test_looks_are_kept_and_strangers_not_followed(site: Website) -> None:
     assert (kept.status_code, kept.headers["location"]) == (303, "/stuck")
     assert 'data-theme="dark"' in await site.page("/stuck")
 
+    kept = await site.http.get("/settings?theme=system&next=/stuck%3Fquery%3Dstate%3Da")
+    assert kept.headers["location"] == "/stuck?query=state=a"
+    assert 'data-theme=""' in await site.page("/stuck")
+
     for far in ("https://evil.example/", "//evil.example", "/\\evil.example"):
         answer = await site.http.get("/settings", params={"next": far})
         assert answer.headers["location"] == "/"
+
+
+async def test_a_mistyped_address_is_a_page_too(site: Website) -> None:
+    """It names the address and what is near it; the API answers in JSON, a stranger logs in."""
+    page = Text(await site.page("/stock/now", 404))
+    assert "No such page There is no page /stock/now. Stuck Overview" in page.seen
+    assert page.links[-2:] == ["/stuck", "/"]
+    page = Text(await site.page("/Saga/o-1", 404))
+    assert page.links[-3:] == ["/sagas/o-1", "/sagas", "/"]
+    assert Text(await site.page("/act/here", 404)).links[-1] == "/"
+
+    answer = await site.http.get("/api/nothing")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert (await site.http.post("/nothing")).status_code == 404
+    asked = site.http.build_request("GET", "/nothing?a=b")
+    del asked.headers["Authorization"]
+    answer = await site.http.send(asked)
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/login?next=%2Fnothing%3Fa%3Db",
+    )
+
+
+async def test_who_is_not_logged_in_sees_no_navigation(site: Website) -> None:
+    """The login page has a heading and a form, and nothing that would only lead back to it."""
+    page = Text((await site.http.get("/login")).text)
+
+    assert [page.tags.count(each) for each in ("h1", "header", "nav")] == [1, 1, 0]
+    assert page.links == ["#main", "/"]
 
 
 async def test_static_files_are_named_by_content_and_kept(site: Website) -> None:

@@ -172,7 +172,7 @@ async def website(
         def made() -> tuple[Starlette, Live]:
             site, live = composed(sources)
             entrance = login_routes(sessions, gate, site.login, ways)
-            return secured([*site.routes(), *entrance], gate), live
+            return secured([*entrance, *site.routes()], gate), live
 
         app, live = made()
         async with httpx.AsyncClient(

@@ -60,7 +60,7 @@
     const show = (root) => root.querySelectorAll("time").forEach((each) => {
       each.title = local ? new Date(each.dateTime).toLocaleString() : each.dateTime;
     });
-    const apply = () => { clock.textContent = local ? "UTC" : "Local time"; show(document); };
+    const apply = () => { clock.textContent = local ? "Show UTC times" : "Show local times"; show(document); };
     clock.hidden = false;
     clock.addEventListener("click", () => { local = !local; localStorage.setItem("time", local ? "local" : "utc"); apply(); });
     document.addEventListener("htmx:after:swap", () => show(document));
@@ -148,7 +148,18 @@
     });
   }
 
+  // A menu over the page closes by Escape, and when one goes on elsewhere.
+  function menus() {
+    const open = () => document.querySelectorAll("body > header details[open]");
+    document.addEventListener("click", (event) => open().forEach((each) => { if (!each.contains(event.target)) each.open = false; }));
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      open().forEach((each) => { each.open = false; each.querySelector("summary").focus(); });
+    });
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    menus();
     document.querySelectorAll(".js").forEach((each) => { each.hidden = false; });
     steadyRows();
     keys();
