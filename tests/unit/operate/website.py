@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -116,6 +117,15 @@ class Served:
         return f"{self.url}/login?code={self.site.sessions.code(OPERATOR)}"
 
 
+@contextmanager
+def _counting(streams: list[tuple[str, int]], page: str) -> Iterator[None]:
+    streams.append((page, 1))
+    try:
+        yield
+    finally:
+        streams.append((page, -1))
+
+
 @asynccontextmanager
 async def website(
     folder: Path,
@@ -138,14 +148,6 @@ async def website(
         streams: list[tuple[str, int]] = []
         hands = Hands(playing)
 
-        @contextmanager
-        def counting(page: str) -> Iterator[None]:
-            streams.append((page, 1))
-            try:
-                yield
-            finally:
-                streams.append((page, -1))
-
         wire, kept = Wire(playing), DirectStore(migrations={"console": MIGRATIONS})
         reading, audit = Reading(database, Views(SAGAS), hands), Audit(kept, hands)  # type: ignore[arg-type]
         published = Telling(wire, Maker("console", CODEC, CATALOGUE), Ticking(playing))
@@ -163,7 +165,7 @@ async def website(
             Scraping(surfaces, hands),
             Tails(log.opened, hands),
             hands,
-            counting,
+            partial(_counting, streams),
         )
         gate = gate_for(folder, {TOKEN: Role.OPERATOR, LOOKS: Role.VIEWER}, name=LOCAL, clock=hands)
         sessions = Sessions(gate.tokens, hands)
