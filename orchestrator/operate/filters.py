@@ -85,11 +85,12 @@ class Filter:
 
     def matches(self, saga: SagaView, now_us: int) -> bool:
         age_us = now_us - saga.started_us
+        stuck = saga.stuck(now_us) if self.reasons or self.stuck else ""
         return (
             saga.phase.value in self.wanted_phases
             and _among(self.states, saga.state)
-            and _among(self.reasons, saga.reason, saga.stuck(now_us))
-            and _among(self.stuck, saga.stuck(now_us), "any" if saga.stuck(now_us) else "")
+            and _among(self.reasons, saga.reason, stuck)
+            and _among(self.stuck, stuck, "any" if stuck else "")
             and _among(self.definitions, saga.definition)
             and _among(self.versions, str(saga.definition_version))
             and self.started.holds(saga.started_us, now_us)

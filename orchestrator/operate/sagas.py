@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
@@ -24,6 +25,8 @@ from orchestrator.engine.standing import (
 )
 from orchestrator.operate.database import Found
 from orchestrator.saga import Saga
+
+KEPT_MAX: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Views:
 
     def __init__(self, sagas: tuple[Saga[object], ...]) -> None:
         self._sagas = {(saga.name, saga.version): saga for saga in sagas}
+        self._made: dict[int, tuple[Found, SagaView]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,6 +113,17 @@ class Views:
         return patience_us(tuple(self._sagas.values()))
 
     def view(self, row: Found) -> SagaView:
+        """Made once of a row that stays as it is: pages ask for the same ones again and again."""
+        place = _int(row["id"])
+        was, view = self._made.get(place, (None, None))
+        if view is None or was != row:
+            view = self._view(row)
+            if len(self._made) >= KEPT_MAX:
+                self._made.clear()
+            self._made[place] = row, view
+        return view
+
+    def _view(self, row: Found) -> SagaView:
         definition, at = str(row["definition"]), _int(row["definition_version"])
         saga = self._sagas.get((definition, at))
         phase = Phase(str(row["phase"]))
