@@ -27,7 +27,7 @@ from services.chassis.tokens import NotAdmitted, Tokens
 COOKIE = "baton_session"
 CSRF = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
-LOGIN = "/login"
+LOGIN, LIVE = "/login", "/live"
 IDLE_S, ABSOLUTE_S, CODE_S = 3_600.0, 12 * 3_600.0, 600.0
 SESSIONS_MAX = 10_000
 FORM_BYTES_MAX = 64 * 1024
@@ -68,7 +68,14 @@ class Sessions:
         self._open.pop(_digest(connection.cookies.get(COOKIE, "")), None)
 
     def principal(self, connection: HTTPConnection) -> Principal | None:
-        """Who is logged in; the session is then as if seen anew."""
+        """Who is logged in; the session is then as if seen anew, unless a page renews itself."""
+        principal = self.still(connection)
+        if principal is not None and connection.url.path != LIVE:
+            name, now_s = _digest(connection.cookies[COOKIE]), self._clock.monotonic_s()
+            self._open[name] = replace(self._open[name], seen_s=now_s)
+        return principal
+
+    def still(self, connection: HTTPConnection) -> Principal | None:
         name = _digest(connection.cookies.get(COOKIE, ""))
         kept, now_s = self._open.get(name), self._clock.monotonic_s()
         if kept is None:
@@ -78,7 +85,6 @@ class Sessions:
         if principal is None or idle or old:
             del self._open[name]
             return None
-        self._open[name] = replace(kept, principal=principal, seen_s=now_s)
         return principal
 
     def sent_to_login(self, connection: HTTPConnection) -> Response:

@@ -105,6 +105,12 @@ def principal_of(request: HTTPConnection) -> Principal:
     return found
 
 
+async def still_admitted(request: HTTPConnection) -> bool:
+    """Whether who was let in would be now, as the same: asked by what goes on for long."""
+    asked: Callable[[], Awaitable[bool]] = request.scope["state"]["still"]
+    return await asked()
+
+
 def known_to(request: HTTPConnection) -> Principal | None:
     found = request.scope.get("state", {}).get("principal")
     return found if isinstance(found, Principal) else None

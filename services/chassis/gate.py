@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -65,6 +66,9 @@ class Browsers(Protocol):
     """The sessions of pages; `orchestrator.operate.sessions` keeps them."""
 
     def principal(self, connection: HTTPConnection) -> Principal | None: ...
+    def still(self, connection: HTTPConnection) -> Principal | None:
+        """The same, without counting as being used."""
+
     def sent_to_login(self, connection: HTTPConnection) -> Response: ...
     def forbidden(self, connection: HTTPConnection, why: str) -> Response: ...
     async def forged(self, scope: Scope, receive: Receive) -> tuple[str, Receive]:
@@ -145,7 +149,9 @@ class Entrance:
         if "authorization" in connection.headers:
             browsers = None
         principal = await self._who(connection, browsers)
-        scope.setdefault("state", {})["principal"] = principal
+        state = scope.setdefault("state", {})
+        state["principal"] = principal
+        state["still"] = partial(self._still, connection, browsers, principal)
         if why := _forbids(route, policy, principal):
             raise _forbidden(connection, browsers, why)
         if scope["method"] in _SAFE:
@@ -168,6 +174,16 @@ class Entrance:
         if principal is None:
             raise _Refused(browsers.sent_to_login(connection))
         return principal
+
+    async def _still(
+        self, connection: HTTPConnection, browsers: Browsers | None, principal: Principal
+    ) -> bool:
+        if browsers is not None:
+            return browsers.still(connection) == principal
+        try:
+            return await self._gate.who(connection) == principal
+        except NotAdmitted:
+            return False
 
     def _route(self, scope: Scope) -> BaseRoute | None:
         """As the router will: the first of the path and method, else the first of the path."""

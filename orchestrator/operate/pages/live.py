@@ -2,14 +2,15 @@
 
 One look serves every tab that asks the same, at most one a second and only while somebody watches.
 A stream begins with every region whole, so that a reconnected tab lacks nothing and repeats
-nothing, whatever it saw before. Ends with the process: nobody waits for an open stream.
+nothing, whatever it saw before. Ends with the session that opened it, and with
+the process: nobody waits for an open stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
@@ -24,7 +25,10 @@ PING_S: Final = 15.0
 STREAMS_MAX: Final = 200
 _log = logging.getLogger(__name__)
 Counted = Callable[[str], AbstractContextManager[None]]  # page: one more while it lasts
+Still = Callable[[], Awaitable[bool]]  # whether who watches may go on
 Regions = dict[str, str]
+# The page is then loaded anew, which leads to the login.
+ENDED: Final = "event: ended\ndata: the session has ended; log in again\n\n"
 
 
 class Live:
@@ -38,13 +42,17 @@ class Live:
         self._stopping.set()
 
     async def stream(
-        self, view: View, asked: Question, around: Mapping[str, object]
+        self, view: View, asked: Question, around: Mapping[str, object], still: Still
     ) -> AsyncIterator[str]:
+        """Until who watches may no longer, or nothing is served any more."""
         sent: Regions = {}
         number = 0
         quiet_s = 0.0
         with self._counting(view):
             while not self._stopping.is_set():
+                if not await still():
+                    yield ENDED
+                    return
                 try:
                     now = await self.look(view, asked, around)
                 except (Unavailable, BadFilter, NoPage, NotKnown, NotAnswered) as fault:

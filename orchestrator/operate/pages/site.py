@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -21,9 +22,18 @@ from orchestrator.operate.filters import BadFilter
 from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.rendering import NAVIGATION, STATIC, Rendering
 from orchestrator.operate.pages.view import NoPage, Question, View
-from orchestrator.operate.sessions import csrf_field, local_path
+from orchestrator.operate.sessions import LIVE, csrf_field, local_path
 from orchestrator.operate.surfaces import NotAnswered, NotKnown
-from services.chassis.access import Guarded, Policy, Role, known_to, may, opened, page
+from services.chassis.access import (
+    Guarded,
+    Policy,
+    Role,
+    known_to,
+    may,
+    opened,
+    page,
+    still_admitted,
+)
 from services.chassis.store import Unavailable
 
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -62,7 +72,7 @@ class Site:
             *pages,
             *files,
             *self._acting,
-            page("/live", self.answering(self._stream), needs=Role.VIEWER),
+            page(LIVE, self.answering(self._stream), needs=Role.VIEWER),
             opened("/settings", _settings),
             opened("/static/{name}", _static),
             Elsewhere(self.answering(_nowhere)),
@@ -139,7 +149,7 @@ class Site:
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
             )
         headers = {"X-Accel-Buffering": "no"}
-        stream = self._live.stream(view, asked, around)
+        stream = self._live.stream(view, asked, around, partial(still_admitted, request))
         return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
 
     def _fault(self, request: Request, fault: NoPage) -> Response:

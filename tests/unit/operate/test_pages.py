@@ -111,10 +111,17 @@ async def test_static_files_are_named_by_content_and_kept(site: Website) -> None
     assert (await site.http.get("/static/..%2Fsite.py")).status_code == 404
 
 
+AROUND = {"path": "/stuck", "query": [], "theme": ""}
+
+
+async def yes() -> bool:
+    return True
+
+
 async def test_a_stream_begins_whole_tells_changes_and_ends(site: Website) -> None:
     """A region is sent when its HTML changed, and stopping ends every stream."""
     view = site.views["stuck"]
-    stream = site.live.stream(view, Question(), {"path": "/stuck", "query": [], "theme": ""})
+    stream = site.live.stream(view, Question(), AROUND, yes)
 
     first = await anext(stream)
     assert first.startswith('id: 1\ndata: <hx-partial hx-target="#groups" hx-swap="innerMorph">')

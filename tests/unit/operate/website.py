@@ -137,13 +137,14 @@ async def website(
     """`processes`: what each answers on its operations port, by name."""
     path, stack = folder / "orchestrator.db", machine or Bench()
     addresses = {name: f"http://{name}" for name in processes}
+
+    def answered(asked: httpx.Request) -> httpx.Response:
+        return processes[asked.url.host](asked)
+
     async with (
         orchestra(path) as playing,
         Database(path) as database,
-        Surfaces(
-            addresses,
-            transport=httpx.MockTransport(lambda asked: processes[asked.url.host](asked)),
-        ) as surfaces,
+        Surfaces(addresses, transport=httpx.MockTransport(answered)) as surfaces,
     ):
         streams: list[tuple[str, int]] = []
         hands = Hands(playing)

@@ -26,6 +26,7 @@
     source.addEventListener("htmx:sse:after:connection", fresh);
     source.addEventListener("htmx:sse:error", stale);
     source.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt > 0 && !document.hidden) stale(); });
+    source.addEventListener("ended", () => location.reload());
     source.addEventListener("stale", (event) => { event.stopPropagation(); stale(); });
     source.addEventListener("htmx:sse:before:message", (event) => { if (paused) event.detail.cancelled = true; });
     pause.hidden = false;
