@@ -35,8 +35,6 @@ EVERY_S: Final = 2.0
 
 
 def topic_views(reading: Reading, scraping: Scraping, tails: Tails) -> tuple[View, View]:
-    keys = {each.key for each in reading.views.definitions}
-
     async def listed(question: Question) -> Context:
         del question
         seen = await scraping.look()
@@ -45,6 +43,7 @@ def topic_views(reading: Reading, scraping: Scraping, tails: Tails) -> tuple[Vie
     async def one(question: Question) -> Context:
         topic = known(question.get("topic"))
         seen, look = await gather(scraping.look(), tails.look(topic.name))
+        keys = {each.key for each in reading.views.definitions}
         return {
             "title": topic.name,
             "topic": _of_list(topic, seen),

@@ -137,18 +137,14 @@ async def website(
     """`processes`: what each answers on its operations port, by name."""
     path, stack = folder / "orchestrator.db", machine or Bench()
     addresses = {name: f"http://{name}" for name in processes}
-
-    def answered(asked: httpx.Request) -> httpx.Response:
-        return processes[asked.url.host](asked)
-
+    transport = httpx.MockTransport(lambda asked: processes[asked.url.host](asked))
     async with (
         orchestra(path) as playing,
         Database(path) as database,
-        Surfaces(addresses, transport=httpx.MockTransport(answered)) as surfaces,
+        Surfaces(addresses, transport=transport) as surfaces,
     ):
         streams: list[tuple[str, int]] = []
         hands = Hands(playing)
-
         wire, kept = Wire(playing), DirectStore(migrations={"console": MIGRATIONS})
         reading, audit = Reading(database, Views(SAGAS), hands), Audit(kept, hands)  # type: ignore[arg-type]
         published = Telling(wire, Maker("console", CODEC, CATALOGUE), Ticking(playing))
