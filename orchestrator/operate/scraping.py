@@ -31,6 +31,7 @@ _WANTED: Final = (
     "saga_outbox_pending",
     "saga_parked_keys",
     "saga_partitions_stopped",
+    "saga_state_duration_seconds_",
 )
 Labels = tuple[tuple[str, str], ...]
 Samples = Mapping[tuple[str, Labels], float]
@@ -83,10 +84,14 @@ class Process:
         was = sum(value for _, value in _chosen(samples, name, wanted))
         return max(0.0, self.total(name, **wanted) - was) * 1_000_000 / (self.seen_us - at_us)
 
-    def quantile_s(self, name: str, share: float) -> float | None:
+    def labels(self, name: str, label: str) -> set[str]:
+        """What that label was, wherever the sample has been counted at all."""
+        return {dict(labels)[label] for labels, value in self._of(name) if value}
+
+    def quantile_s(self, name: str, share: float, **wanted: str) -> float | None:
         """Of a histogram's whole life: the bound of the bucket where that share is reached."""
         buckets: dict[float, float] = {}
-        for labels, value in self._of(f"{name}_bucket"):
+        for labels, value in self._of(f"{name}_bucket", **wanted):
             bound = float(dict(labels)["le"])
             buckets[bound] = buckets.get(bound, 0.0) + value
         all_of_them = max(buckets.values(), default=0.0)

@@ -49,6 +49,23 @@ def duration(seconds: object) -> str:
     return f"{minutes}m" if minutes else f"{seconds}s"
 
 
+def spell(seconds: int) -> str:
+    """`4 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60:02} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def brief(seconds: float) -> str:
+    """`40 ms`, `2.5 s`, `12 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{round(seconds, 1):g} s" if seconds < 60 else spell(round(seconds))
+
+
 def money(minor: object, currency: str) -> str:
     """In units of the currency, exactly."""
     decimals = _DECIMALS.get(currency, 2)

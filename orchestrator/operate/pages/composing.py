@@ -58,7 +58,7 @@ def views(sources: Sources) -> Sequence[View]:
         sagas_view(sources.reading),
         saga_view(sources.reading),
         flows_view(sources.reading),
-        flow_view(sources.reading),
+        flow_view(sources.reading, sources.scraping),
         told_view(sources.telling, sources.reading),
         *operation_views(sources.operations, sources.held),
         audit_view(sources.audit),

@@ -80,21 +80,11 @@ class Rendering:
         if not iso:
             return Markup('<span class="none">-</span>')
         seconds = round((self.now() - datetime.fromisoformat(iso)).total_seconds())
-        shown = f"{spell(seconds)} ago" if seconds >= 0 else f"in {spell(-seconds)}"
+        shown = f"{wording.spell(seconds)} ago" if seconds >= 0 else f"in {wording.spell(-seconds)}"
         return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(iso, shown)
 
     def moment(self, us: int) -> Markup:
         return self.when(timestamp(us))
-
-
-def spell(seconds: int) -> str:
-    """`4 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if days:
-        return f"{days} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60:02} min"
-    return f"{minutes} min" if minutes else f"{seconds} s"
 
 
 def fine(us: int) -> str:
@@ -122,12 +112,8 @@ def per_second(rate: float | None) -> str:
 
 
 def seconds(number: float | None) -> str:
-    """`40 ms`, `2.5 s`, `12 min`."""
-    if number is None:
-        return "?"
-    if number < 1:
-        return f"{number * 1000:.0f} ms"
-    return f"{number:.1f} s" if number < 60 else spell(round(number))
+    """`40 ms`, `2.5 s`, `12m`; a question mark for what nobody knows."""
+    return "?" if number is None else wording.brief(number)
 
 
 @pass_context

@@ -21,7 +21,10 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
-    """`here`: the saga whose picture it is stands in it."""
+    """`here`: the saga whose picture it is stands in it. `heat`: its share of the hottest, 0 to 1.
+
+    `took`: how long nearly all stay, in words.
+    """
 
     name: str
     glyph: str
@@ -31,6 +34,8 @@ class FlowState:
     stuck: int = 0
     href: str = ""
     here: bool = False
+    took: str = ""
+    heat: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def _upright(flow: Flow) -> Iterator[FlowBox]:
 
 def _width(states: Sequence[FlowState]) -> float:
     named = max((len(f"{each.glyph} {each.label}") for each in states), default=0)
-    told = max((len(_told(each)) for each in states), default=0)
+    told = max((len(_shown(each)) for each in states), default=0)
     return max(MIN_W, LETTER_W * named + 2 * PAD, TOLD_W * told + 2 * PAD)
 
 
@@ -127,8 +132,12 @@ def _box(box: FlowBox) -> str:
     shape = [
         element("rect", x=box.x, y=box.y, width=box.width, height=BOX_H, rx=6, class_="node"),
         text(box.x + PAD, box.y + 19, f"{state.glyph} {state.label}", class_="name"),
-        text(box.x + PAD, box.y + 36, told, class_="told bad" if state.stuck else "told"),
+        text(box.x + PAD, box.y + 36, _shown(state), class_="told bad" if state.stuck else "told"),
     ]
+    if state.heat:
+        long = (box.width - 2 * PAD) * state.heat
+        bar = element("rect", x=box.x + PAD, y=box.y + 40, width=long, height=4, class_="heat")
+        shape.append(bar)
     classes = f"{state.kind} here" if state.here else state.kind
     inside = element("g", titled(label), *shape, class_=classes)
     return link(state.href, label, inside) if state.href else inside
@@ -140,7 +149,17 @@ def _told(state: FlowState) -> str:
     if state.now is None:
         return ""
     sagas = "saga" if state.now == 1 else "sagas"
-    return f"{state.now} {sagas}, {state.stuck} stuck"
+    took = f", p95 {state.took}" if state.took else ""
+    return f"{state.now} {sagas}, {state.stuck} stuck{took}"
+
+
+def _shown(state: FlowState) -> str:
+    """As short as it can be said in the box; `_told` is what it means."""
+    if state.here or state.now is None:
+        return _told(state)
+    sagas = "saga" if state.now == 1 else "sagas"
+    told = f"{state.now}, {state.stuck} stuck" if state.stuck else f"{state.now} {sagas}"
+    return f"{told} · p95 {state.took}" if state.took else told
 
 
 def _edge(here: FlowBox, there: FlowBox, n: int | None, *, upright: bool) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import orjson
 import pytest
+from processes import Spoken
 from test_pages import HOSTILE, Text
 from website import Website, website
 
+from orchestrator.operate.flowing import differences
 from orchestrator.operate.pages.terms import chips, narrowed, said, widened
+from orchestrator.saga import seconds
+from orchestrator.sagas import SAGAS
 
 
 @pytest.fixture
@@ -337,6 +342,54 @@ async def test_the_flow_counts_what_stands_where(site: Website) -> None:
     assert html.count('aria-label="payment: 1 saga, 0 stuck"') == 2
     assert html.count("<title>stock to payment: 3</title>") == 2
     assert 'href="/export/flow/fulfilment?form=svg&amp;version=1"' in html
+
+
+async def test_the_flow_says_how_long_sagas_stay_and_where_it_is_hot(tmp_path: Path) -> None:
+    """p95 out of what the orchestrator counted, a bar in each box, and a window that is chosen."""
+    name = 'saga_state_duration_seconds_{}{{saga="fulfilment",state="awaiting_payment"{}}} {}'
+    counted = [("5.0", 90), ("10.0", 96), ("+Inf", 100)]
+    lines = [name.format("bucket", f',le="{le}"', n) for le, n in counted]
+    spoken = Spoken([*lines, name.format("count", "", 100)])
+    async with website(tmp_path, {"orchestrator": spoken}) as site:
+        await several(site)
+        await site.playing.place_order("o-4")
+        await site.playing.reserve("o-4")
+        html = await site.page("/flow/fulfilment?window=15m&heat=failures")
+        site.playing.wait(901)
+        later = await site.page("/flow/fulfilment?window=15m")
+
+    assert html.count('aria-label="payment: 1 saga, 0 stuck, p95 10 s"') == 2
+    assert ">1 saga · p95 10 s</text>" in html
+    assert html.count('class="heat"') == 2
+    assert "The bar in a box: how often it turns back, the longest is the most." in seen(html)
+    assert "<title>stock to payment</title>" in later
+    assert 'class="heat"' not in later
+
+
+def test_what_a_version_changed() -> None:
+    """Part by part, as it was and as it is."""
+    (older,) = [saga for saga in SAGAS if saga.name == "fulfilment"]
+    slower = replace(older.steps[0], within=seconds(45))  # type: ignore[type-var]
+    newer = replace(older, version=2, steps=[slower, *older.steps[1:-1]])
+
+    assert differences(older, older) == []
+    assert differences(older, newer) == [
+        (
+            "steps",
+            "stock, payment, shipment, capture, dispatch",
+            "stock, payment, shipment, capture",
+        ),
+        (
+            "step stock",
+            "compensatable: ReserveStock within 30 s, sent 3 times, undone by ReleaseStock",
+            "compensatable: ReserveStock within 45 s, sent 3 times, undone by ReleaseStock",
+        ),
+        (
+            "step dispatch",
+            "retriable: DispatchShipment within 1 h 00 min, sent 3 times",
+            "not there",
+        ),
+    ]
 
 
 async def test_an_unknown_definition_or_version(site: Website) -> None:
