@@ -1,8 +1,8 @@
 """One verb for many sagas, kept in the console's own database: made, shown, stopped, tried again.
 
-The list is frozen with the versions that were seen, so a saga that moves on meanwhile is refused
-and not surprised. Nothing is told here; the runner does that. Invariants: an operation is made
-once per request, has its line in the audit, and holds no list in memory.
+The list is frozen with the versions that were seen, so a saga that moves on meanwhile is left
+alone and not surprised. Nothing is told here; the runner does that. Invariants: an operation is
+made once per request, has its line in the audit, and holds no list in memory.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ ITEM_STATES: Final = (
     "pending",
     "requested",
     "progressed",
+    "moved_on",
     "failed_again",
     "unchanged",
     "refused",
@@ -102,7 +103,7 @@ class Operations:
 
     async def begin(self, wanted: BulkOrder, request: str) -> Operation:
         """The same request is the same operation. Raises BadFilter, UnknownSaga, KeyReused."""
-        known = await self._store.read(SQL["operations.of_request"], {"request": request})
+        known = await self._of(request)
         if known:
             return await self._same(known[0], wanted, request)
         order, name = wanted.order, f"{BULK}{secrets.token_hex(5)}"
@@ -114,8 +115,11 @@ class Operations:
             now_us = self._clock.now_us()
             await self._store.run(lambda: _begun(name, request, wanted, sagas, now_us))
             became.result = "ok"
-        found = await self._store.read(SQL["operations.of_request"], {"request": request})
-        return await self._whole(found[0])
+        return await self._whole((await self._of(request))[0])
+
+    async def made(self, request: str) -> bool:
+        """Whether this request is an operation already."""
+        return bool(await self._of(request))
 
     async def one(self, name: str) -> Operation:
         found = await self._store.read(SQL["operations.one"], {"id": name})
@@ -146,6 +150,9 @@ class Operations:
                 became.result = "not_now"
                 raise NotNow(f"{name} is {operation.state}: no {change} now") from fault
             became.result = "ok"
+
+    async def _of(self, request: str) -> list[Kept]:
+        return await self._store.read(SQL["operations.of_request"], {"request": request})
 
     async def _same(self, row: Kept, wanted: BulkOrder, request: str) -> Operation:
         if (row["verb"], row["query"]) != (wanted.order.verb.value, wanted.query):

@@ -20,6 +20,7 @@ from orchestrator.operate.bulk import SQL, items_of, order_of
 from orchestrator.operate.filters import parse
 from orchestrator.operate.reading import PAGE_MAX, Place, Reading
 from orchestrator.operate.saga_telling import SagaTelling, operator_verb
+from orchestrator.operate.verifying import Became
 from schemas.orchestrator import OperatorVerb
 from services.chassis.bus import BusError
 from services.chassis.clock import Clock
@@ -154,10 +155,11 @@ class BulkRunner:
         rows = {request: _int(item["saga"]) for request, item in asked.items()}
         verb, via = str(row["verb"]), order_of(row, None).via
         changed: list[Row] = []
-        for request, (result, verified) in (await self._telling.results(rows, verb)).items():
+        results = await self._telling.results(rows, verb, _int(row["created_us"]))
+        for request, (result, verified) in results.items():
             item = asked[request]
             state, detail = verified.became.value, verified.because
-            if result != Result.APPLIED:
+            if result != Result.APPLIED and verified.became is not Became.MOVED_ON:
                 state, detail = "refused", result
             if (state, detail) == (item["state"], item["detail"]):
                 continue

@@ -169,7 +169,8 @@ def _footer(said: Json, groups: int) -> str:
         return f"✓ Nothing is stuck.{tail}"
     whole = "" if said["whole"] else " · more may be: only the oldest were looked at"
     numbers = f"{said['stuck']} stuck, {said['open']} open"
-    return f"{groups} groups · {numbers} · as of {moment(said['as_of'])}{whole}"
+    many = f"{groups} group{'' if groups == 1 else 's'}"
+    return f"{many} · {numbers} · as of {moment(said['as_of'])}{whole}"
 
 
 def _text(shape: Object, name: str) -> str | None:

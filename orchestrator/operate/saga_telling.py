@@ -25,7 +25,7 @@ from orchestrator.operate.rehearsing import Made, Preview, rehearse
 from orchestrator.operate.sagas import SagaView
 from orchestrator.operate.surfaces import Json
 from orchestrator.operate.telling import Telling
-from orchestrator.operate.verifying import UNCHANGED, Happened, Verified, verified
+from orchestrator.operate.verifying import UNCHANGED, Happened, Verified, moved_on, verified
 from orchestrator.saga import Saga
 from schemas.catalogue import Catalogue
 from schemas.orchestrator import OperatorVerb
@@ -172,23 +172,22 @@ class SagaTelling:
         await self._telling.tell_many([(verb, verb_id(request)) for request, verb in verbs])
 
     async def results(
-        self, requests: Mapping[str, int], verb: str
+        self, requests: Mapping[str, int], verb: str, listed_us: int
     ) -> dict[str, tuple[str, Verified]]:
         """Request → result and what became of it, of those that were taken.
 
-        `requests`: request → row of its saga.
+        `requests`: request → row of its saga; `listed_us`: when they were chosen.
         """
         rows = await self._rows(list(requests))
         applied = [name for name, row in rows.items() if row["result"] == Result.APPLIED]
+        stale = [name for name, row in rows.items() if row["result"] == Result.STALE]
         since_us = min((_int(rows[name]["at_us"]) for name in applied), default=0)
         lines = await self._lines([requests[name] for name in applied], since_us)
-        return {
-            name: (
-                str(row["result"]),
-                verified(verb, verb_id(name), lines.get(requests[name], [])),
-            )
-            for name, row in rows.items()
-        }
+        moves = await self._lines([requests[name] for name in stale], listed_us + 1)
+        became = {
+            name: verified(verb, verb_id(name), lines.get(requests[name], [])) for name in rows
+        } | {name: moved_on(moves.get(requests[name], [])) for name in stale}
+        return {name: (str(row["result"]), became[name]) for name, row in rows.items()}
 
     async def _known(self, saga: SagaView, request: str, order: SagaOrder | None) -> Told | None:
         row = (await self._rows([request])).get(request)

@@ -32,7 +32,8 @@ HINTS: Mapping[str, str] = {
     "orphan_version": "this release lacks its definition: put that version back",
     "retries_exhausted": "{service} was asked more than 5 times: once it is well, retry one, then"
     " the rest",
-    "no_reply": "{service} does not answer in time: once it is well, retry one, then the rest",
+    "no_reply": "{service} does not answer in time: see under services whether it is up. Once it is"
+    " well, what waits for it goes on by itself; of what then stays, retry one, then the rest",
     "late_timer": "the orchestrator is behind with its timers: see that it runs and is ready",
 }
 UNDECIDED = "it waits for a person: its story says what happened; compensate, retry or skip"

@@ -2,7 +2,8 @@
 
 `progressed`: it moved on (a verb that only marks a saga has done so at once). `failed_again`: the
 first thing that happened was a refusal, a time-out, or that it needs an operator. `unchanged`:
-nothing happened yet that says either; sending again is no news. Pure.
+nothing happened yet that says either; sending again is no news. `moved_on`: it was not told any
+more, because it had moved by itself since it was listed. Pure.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from orchestrator.engine.machine import TERMINAL, Phase, Result, StepEvent, Verb
 
 class Became(StrEnum):
     PROGRESSED = "progressed"
+    MOVED_ON = "moved_on"
     FAILED_AGAIN = "failed_again"
     UNCHANGED = "unchanged"
 
@@ -58,11 +60,23 @@ def verified(verb: str, verb_id: str, lines: Sequence[Happened]) -> Verified:
     return next(filter(None, (_said_by(verb, line) for line in lines[own + 1 :])), UNCHANGED)
 
 
+def moved_on(lines: Sequence[Happened]) -> Verified:
+    """`lines` since it was listed, of a saga that had changed when it was to be told."""
+    moves = [each for each in lines if each.from_state != each.to_state]
+    if not moves:
+        return UNCHANGED
+    return Verified(Became.MOVED_ON, f"before it was told: {_led(moves[-1])}")
+
+
+def _led(line: Happened) -> str:
+    return f"{line.detail.removeprefix('baton.')} → {line.to_state}"
+
+
 def _said_by(verb: str, line: Happened) -> Verified | None:
     if line.result != Result.APPLIED:
         return None
     moved = line.from_state != line.to_state
-    became = f"{line.detail.removeprefix('baton.')} → {line.to_state}"
+    became = _led(line)
     stopped = moved and line.to_state == Phase.NEEDS_OPERATOR
     refused = line.what in _FAILS and verb != Verb.COMPENSATE
     if stopped or refused:

@@ -74,6 +74,9 @@ class Acting:
     async def _begin(self, request: Request, asked: Deed, actor: str) -> Response:
         wanted = asked.bulk(actor)
         count = len(asked.sagas) or (await counted(self._reading, parse(asked.query))).number
+        if not count and not await self._operations.made(asked.key):
+            told = f"All {asked.seen} moved on while you looked. Nothing was sent."
+            return await self._form(request, asked, told, CONFLICT)
         if count > asked.seen:
             told = f"It grew while you looked: {count} now, {asked.seen} then. Look again."
             return await self._form(request, asked, told, CONFLICT)

@@ -265,6 +265,23 @@ async def test_more_than_a_hundred_ask_for_the_count(
     assert five.wire.sent == []
 
 
+async def test_what_moved_on_while_somebody_looked_is_said(five: Website) -> None:
+    """Nothing is begun for nobody; but the form that began it leads to it, however often sent."""
+    late, form = await filled(five, MANY), await filled(five, MANY)
+    began = await five.send("/act", form)
+    for n in range(1, 6):
+        authorised = PaymentAuthorised(f"o-{n}", "a-1", AMOUNT)
+        await five.playing.reply(f"o-{n}", "payment/do", authorised)
+
+    seen = Text(await five.send("/act", late, 409)).seen
+
+    assert "⚠ All 5 moved on while you looked. Nothing was sent." in seen
+    assert "Nothing matches any more. What is stuck" in seen
+    assert await five.send("/act", form) == began
+    await five.runner.step()
+    assert "Nothing matched any more, so nothing was sent." in Text(await five.page(began)).seen
+
+
 async def test_many_are_shown_bounded(five: Website, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of them in a table, all of them counted."""
     monkeypatch.setattr(act, "SHOWN_MAX", 2)

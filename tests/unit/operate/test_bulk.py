@@ -17,7 +17,11 @@ from tests.unit.operate.orchestra import AMOUNT
 RETRY = {"verb": "retry", "reason": "billing is back", "actor": "ann"}
 QUERY = {**RETRY, "query": "service=billing"}
 NONE = dict.fromkeys(
-    ["pending", "requested", "progressed", "failed_again", "unchanged", "refused", "skipped"], 0
+    [
+        *("pending", "requested", "progressed", "moved_on"),
+        *("failed_again", "unchanged", "refused", "skipped"),
+    ],
+    0,
 )
 
 
@@ -121,6 +125,25 @@ async def test_a_saga_that_moved_since_it_was_listed_is_refused(waiting: Console
     assert refused == ("refused", "stale")
     assert await counts(waiting, operation) == ("running", {"unchanged": 5})
     assert {line[0] for line in await waiting.audited()} == {"retry", "note", "resume"}
+
+
+async def test_a_saga_that_moved_on_by_itself_is_left_alone(waiting: Console) -> None:
+    """It is neither refused nor told again: the list says where it had gone."""
+    operation = await begin(waiting, {**QUERY, "first": 1})
+    await steps(waiting)
+    tried = await items(waiting, operation)
+    waiting.playing.wait(1)
+    for saga in tried:
+        order = saga.partition(":")[2]
+        await waiting.playing.reply(order, "payment/do", PaymentAuthorised(order, "a-1", AMOUNT))
+    sent = len(waiting.wire.sent)
+    await waiting.post(f"/api/operations/{operation}/resume", {"reason": "good", "actor": "ann"})
+    await steps(waiting)
+
+    assert await counts(waiting, operation) == ("done", {"progressed": 1, "moved_on": 4})
+    moved = ("moved_on", "before it was told: billing.PaymentAuthorised → awaiting_shipment")
+    assert list((await items(waiting, operation)).values()).count(moved) == 4
+    assert len(waiting.wire.sent) == sent + 4
 
 
 async def test_a_cancelled_operation_tells_nobody_more(waiting: Console) -> None:

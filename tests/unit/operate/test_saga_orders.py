@@ -134,6 +134,7 @@ def test_all_that_match_are_told_and_followed(desk: Desk) -> None:
         "pending": 0,
         "requested": 0,
         "progressed": 1,
+        "moved_on": 0,
         "failed_again": 1,
         "unchanged": 1,
         "refused": 0,

@@ -110,7 +110,7 @@ def test_what_is_stuck_is_grouped_with_what_to_type_next(played: Desk) -> None:
     retry = "baton sagas retry --query 'reason=no_reply service=billing'"
     group = f"… no_reply  awaiting_capture  billing         1  2m      {START}  {retry}"
     assert [line.rstrip() for line in said.out.splitlines()[:2]] == [heading, group]
-    assert said.out.splitlines()[2] == ("1 groups · 1 stuck, 3 open · as of 2025-11-24 16:02:40")
+    assert said.out.splitlines()[2] == ("1 group · 1 stuck, 3 open · as of 2025-11-24 16:02:40")
     assert said.code == 0
     assert played.type("stuck", "--fail-if-any").code == 1
     assert played.type("stuck", "reason=paused", "--fail-if-any").code == 0
