@@ -36,11 +36,10 @@ class Counted:
 
 async def sorts(reading: Reading) -> Mapping[Sort, int]:
     """How many open sagas of each sort there are now."""
-    now_us = reading.now_us()
-    return Counter(
-        Sort(each.definition, each.state, each.stuck(now_us), each.services)
-        for each in await reading.every_open(Filter())
-    )
+    now_us, found = reading.now_us(), Counter[Sort]()
+    async for each in reading.every_open(Filter()):
+        found[Sort(each.definition, each.state, each.stuck(now_us), each.services)] += 1
+    return found
 
 
 async def count(reading: Reading, wanted: Filter) -> Counted:
@@ -54,7 +53,7 @@ async def count(reading: Reading, wanted: Filter) -> Counted:
         opened = await reading.open_counts()
         kinds = [each for each in opened if wanted.counts(each.definition, each.phase, "")]
         return Counted(finished + sum(each.count for each in kinds))
-    return Counted(finished + len(await reading.every_open(wanted)))
+    return Counted(finished + sum([1 async for _ in reading.every_open(wanted)]))
 
 
 async def _walked(reading: Reading, wanted: Filter) -> Counted:

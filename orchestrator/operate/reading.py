@@ -8,7 +8,7 @@ of its own; an answer of several may be some milliseconds wide.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,7 @@ SUSPECTS_MAX: Final = 10_000
 NEAR_MAX: Final = 3
 MOVES_LINES: Final = 10_000
 _WINDOW: Final = 5_000
+_SLICE: Final = 500
 # By how much one process may number a saga before another that began earlier.
 _BESIDE_US: Final = 60_000_000
 _SETTLES_WITHIN, _SETTLES_WITHIN_S = 20, 1.0
@@ -212,7 +213,7 @@ class Reading:
     async def states(self) -> dict[tuple[str, str], int]:
         """(definition, state) → open sagas now."""
         counted: dict[tuple[str, str], int] = {}
-        for each in await self.every_open(Filter()):
+        async for each in self.every_open(Filter()):
             place = (each.definition, each.state)
             counted[place] = counted.get(place, 0) + 1
         return counted
@@ -235,20 +236,17 @@ class Reading:
             await self._database.read(SQL["topics.dead"]),
         )
 
-    async def every_open(self, wanted: Filter) -> list[SagaView]:
-        found: list[SagaView] = []
+    async def every_open(self, wanted: Filter) -> AsyncIterator[SagaView]:
+        """A page at a time, so that a million of them hold up nobody and are never kept."""
         now_us, place = self.now_us(), _NEWEST
         while True:
             params = {"us": place[0], "id": place[1], "limit": PAGE_MAX}
             ids = await self._database.read(SQL["ids.open"], params)
-            views = await self._views([row["id"] for row in ids])
-            found += [
-                each
-                for each in views.values()
-                if not each.finished and wanted.matches(each, now_us)
-            ]
+            for each in (await self._views([row["id"] for row in ids])).values():
+                if not each.finished and wanted.matches(each, now_us):
+                    yield each
             if len(ids) < PAGE_MAX:
-                return found
+                return
             place = _int(ids[-1]["started_us"]), _int(ids[-1]["id"])
 
     async def _ids(
@@ -303,11 +301,13 @@ class Reading:
         return tuple((await self._views([row["id"] for row in ids])).values())
 
     async def _views(self, ids: Sequence[Value]) -> Mapping[int, SagaView]:
-        """By row, in the order of the ids."""
-        if not ids:
-            return {}
-        rows = await self._database.read(SQL["sagas.rows"], {"ids": orjson.dumps(ids).decode()})
-        return {_int(row["id"]): self.views.view(row) for row in rows}
+        """By row, in the order of the ids; others have their turn between slices."""
+        found: dict[int, SagaView] = {}
+        for at in range(0, len(ids), _SLICE):
+            some = {"ids": orjson.dumps(ids[at : at + _SLICE]).decode()}
+            rows = await self._database.read(SQL["sagas.rows"], some)
+            found |= {_int(row["id"]): self.views.view(row) for row in rows}
+        return found
 
 
 async def _first_since(database: Database, us: int, last: int) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.operate.surfaces import NotAnswered, Surfaces
@@ -131,25 +132,24 @@ class Scraping:
     async def _ask(self, name: str) -> Process:
         now_us, known = self._clock.now_us(), self._seen[name]
         try:
-            status = (await self._surfaces.answer(name, "/readyz")).json()
-            text = (await self._surfaces.answer(name, "/metrics")).text
+            answer = await self._surfaces.answer(name, "/readyz")
+            ready, checks = _readiness(answer.content)
+            samples = _parsed((await self._surfaces.answer(name, "/metrics")).text)
         except (NotAnswered, ValueError) as fault:
+            said = "" if isinstance(fault, NotAnswered) else "says what no process of Baton says: "
             return Process(
                 name,
                 seen_us=known.seen_us,
-                silent=str(fault),
+                silent=f"{said}{fault}",
                 silent_since_us=known.silent_since_us or now_us,
                 checks=known.checks,
                 samples=known.samples,
             )
-        samples = _parsed(text)
         return Process(
             name,
             seen_us=now_us,
-            ready=status["status"] == "ready",
-            checks=tuple(
-                Reason(each["name"], each["ok"], each["reason"]) for each in status["checks"]
-            ),
+            ready=ready,
+            checks=checks,
             samples=samples,
             before=self._before(name, now_us, samples),
         )
@@ -163,6 +163,16 @@ class Scraping:
         del kept[: max(0, len(old) - 1)]
         kept.append((now_us, samples))
         return old[-1] if old else None
+
+
+def _readiness(body: bytes) -> tuple[bool, tuple[Reason, ...]]:
+    """Raises ValueError for whatever else may listen on that port."""
+    said = orjson.loads(body)
+    try:
+        checks = tuple(Reason(each["name"], each["ok"], each["reason"]) for each in said["checks"])
+        return said["status"] == "ready", checks
+    except (KeyError, TypeError, IndexError) as fault:
+        raise ValueError(f"/readyz has no {fault}") from fault
 
 
 def _counters(samples: Samples) -> Iterator[tuple[tuple[str, Labels], float]]:

@@ -8,6 +8,7 @@ from typing import Final
 from orchestrator.operate.auditing import PAGE_MAX, Audit, Kept
 from orchestrator.operate.pages.operations import NEWEST, number_of
 from orchestrator.operate.pages.view import Context, Question, View
+from services.chassis.access import Role
 from services.chassis.envelope import timestamp
 
 SHOWN: Final = 50
@@ -33,7 +34,7 @@ def audit_view(audit: Audit) -> View:
             "checked": await audit.check() if walk else None,
         }
 
-    return View("audit", "/audit", "Audit", context)
+    return View("audit", "/audit", "Audit", context, needs=Role.OPERATOR)
 
 
 async def _acts(

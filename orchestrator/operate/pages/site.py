@@ -61,7 +61,7 @@ class Site:
 
     def routes(self) -> list[Guarded]:
         pages = [
-            page(view.path, self.answering(self._page(view)), needs=Role.VIEWER)
+            page(view.path, self.answering(self._page(view)), needs=view.needs)
             for view in self._views.values()
         ]
         files = [
@@ -136,7 +136,7 @@ class Site:
     async def _stream(self, request: Request) -> Response:
         """`once` answers a single time: for whoever may not hold a connection open."""
         view = self._views.get(request.query_params.get("view", ""))
-        if view is None or not view.regions:
+        if view is None or not view.regions or view.needs is not Role.VIEWER:
             raise NoPage("Nothing to watch", "No page of that name lives.")
         asked, around = question_of(request), self._around(request)
         if "once" in request.query_params:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeAlias
 
+from services.chassis.access import Role
+
 Context: TypeAlias = dict[str, object]
 
 
@@ -47,7 +49,7 @@ class NoPage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`every_s`: how often it is looked at for those who watch.
+    """`every_s`: how often it is looked at for those who watch. `needs`: who may.
 
     A context's `watching`, if it has any, is what they ask beside the page's own question.
     """
@@ -58,3 +60,4 @@ class View:
     context: Callable[[Question], Awaitable[Context]]
     regions: tuple[str, ...] = ()
     every_s: float = 1.0
+    needs: Role = Role.VIEWER

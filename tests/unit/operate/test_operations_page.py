@@ -209,6 +209,12 @@ async def test_the_audit_says_who_did_what_and_that_its_chain_is_whole(site: Web
     assert "<img" not in html
 
 
+async def test_the_audit_is_not_for_who_only_looks(site: Website) -> None:
+    """It names people and their reasons: the page asks for the role that its API asks for."""
+    await site.page("/audit", 403, token=LOOKS)
+    await site.page("/live?view=audit", 404, token=LOOKS)
+
+
 async def test_a_changed_line_is_found(site: Website) -> None:
     """The page names the line, and how far the chain can be believed."""
     await begun(site)

@@ -26,7 +26,7 @@ class Stand:
         self.playing, self.reading = playing, reading
 
     async def open(self) -> list[SagaView]:
-        return await self.reading.every_open(Filter())
+        return [each async for each in self.reading.every_open(Filter())]
 
 
 @pytest.fixture

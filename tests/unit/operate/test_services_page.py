@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from processes import Spoken
 from test_pages import Text
@@ -80,6 +81,27 @@ async def test_a_silent_process_keeps_its_last_words(site: Website, billing: Spo
         "✖ down since 1 min ago billing does not answer (ConnectError); last heard 1 min ago ."
         " baton status; baton logs billing" in seen
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (httpx.Response(200, json={"ok": True}), "/readyz has no 'checks'"),
+        (httpx.Response(200, json=[1]), "/readyz has no "),
+        (httpx.Response(502, text="<h1>Bad gateway</h1>"), "unexpected character"),
+    ],
+)
+async def test_whoever_else_answers_on_that_port_is_silent(
+    tmp_path: Path, answer: httpx.Response, why: str
+) -> None:
+    """A proxy's error or a port that another took: the page stands, and says what came."""
+    async with website(tmp_path, {"billing": lambda _: answer, "crm": Spoken()}) as site:
+        seen = Text(await site.page("/services")).seen
+        await site.page("/")
+        await site.page("/map")
+
+    assert "✖ 1 of 2 not ready: billing." in seen
+    assert f"says what no process of Baton says: {why}" in seen
 
 
 async def test_not_ready_says_why(site: Website, billing: Spoken) -> None:
