@@ -12,7 +12,7 @@ WHERE sagas.id = :saga
 
 -- name: made.of_saga
 -- Its commands as they were made, by name.
-SELECT name, topic, message FROM made WHERE saga = :saga
+SELECT name, topic, message FROM made WHERE saga = :saga ORDER BY name
 
 -- name: verbs.told
 -- What became of these verbs, as far as they were taken.
@@ -25,5 +25,5 @@ FROM json_each(:ids) AS wanted CROSS JOIN operator_verbs ON operator_verbs.id = 
 SELECT journal.saga, journal.seq, journal.at_us, journal.what, journal.result,
     journal.from_state, journal.to_state, journal.step, journal.detail, journal.cause_id,
     journal.cause_type
-FROM json_each(:sagas) AS wanted CROSS JOIN journal ON journal.saga = wanted.value
+FROM json_each(:sagas) AS wanted CROSS JOIN journal ON journal.saga = CAST(wanted.value AS BIGINT)
 WHERE journal.at_us >= :since ORDER BY journal.seq LIMIT :limit
