@@ -140,19 +140,19 @@ def parse(text: str) -> Filter:
             raise BadFilter(f"{term!r}: write a term as name=value or age>10m")
         name, sign, value = read["name"], read["sign"], read["value"]
         if name == "age":
-            ages[sign] = _age(term, sign, value)
+            us, narrower = _age(term, sign, value), max if sign == ">" else min
+            ages[sign] = narrower(us, ages.get(sign, us))
         elif name == "started":
             started = _started(started, term, sign, value)
         elif name in NAMES and sign == "=":
-            values = frozenset(filter(None, value.split(",")))
-            sets[name] = sets[name] & values if name in sets else values
+            sets[name] = _values(term, name, value, sets.get(name))
         else:
             known = ", ".join(f"{each}=" for each in NAMES)
             more = "age>, age<, started<, started> and started="
             raise BadFilter(f"{term!r}: the terms are {known}, {more}")
     return Filter(
         states=sets.get("state", frozenset()),
-        phases=_phases(sets.get("phase", frozenset())),
+        phases=sets.get("phase", frozenset()),
         reasons=sets.get("reason", frozenset()),
         definitions=sets.get("definition", frozenset()),
         keys=sets.get("key", frozenset()),
@@ -163,6 +163,19 @@ def parse(text: str) -> Filter:
         younger_us=ages.get("<"),
         started=started,
     )
+
+
+def _values(term: str, name: str, value: str, before: frozenset[str] | None) -> frozenset[str]:
+    """Never empty: no condition at all is what an empty set says."""
+    values = frozenset(filter(None, value.split(",")))
+    if not values:
+        raise BadFilter(f"{term!r}: write a value, as {name}=a, or {name}=a,b for either")
+    if name == "phase":
+        values = _phases(values)
+    if before is not None and not before & values:
+        either = f"write {name}=a,b for either"
+        raise BadFilter(f"{term!r} and the {name}= before it leave nothing over; {either}")
+    return values if before is None else before & values
 
 
 def duration_us(text: str) -> int | None:
@@ -181,9 +194,9 @@ def _age(term: str, sign: str, value: str) -> int:
 def _started(known: Began, term: str, sign: str, value: str) -> Began:
     us = duration_us(value)
     if sign == "<" and us is not None:
-        return replace(known, within_us=us)
+        return replace(known, within_us=us if known.within_us is None else min(us, known.within_us))
     if sign == ">" and us is not None:
-        return replace(known, before_us=us)
+        return replace(known, before_us=max(us, known.before_us or us))
     try:
         day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
@@ -192,7 +205,10 @@ def _started(known: Began, term: str, sign: str, value: str) -> Began:
         how = "started<1h (within the last hour), started>1d or started=2026-11-23"
         raise BadFilter(f"{term!r}: write when a saga started as {how}")
     start = round(day.timestamp()) * 1_000_000
-    return replace(known, day_us=(start, start + _UNIT_US["d"]))
+    found = start, start + _UNIT_US["d"]
+    if known.day_us not in (None, found):
+        raise BadFilter(f"{term!r}: another day stands before it, and no saga started on both")
+    return replace(known, day_us=found)
 
 
 def _phases(given: frozenset[str]) -> frozenset[str]:

@@ -13,6 +13,7 @@ from stage import TOKEN, Hands
 
 from orchestrator.operate.api import routes
 from orchestrator.operate.database import Database
+from orchestrator.operate.filters import NAMES
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.sagas import Views
@@ -23,6 +24,17 @@ from services.chassis.gate import secured
 from tests.gates import gate_for
 
 START = "2025-11-24T16:00:00.000000Z"
+
+
+CONTRARY = {
+    f"{name}={one} {name}={other}": f"'{name}={other}' and the {name}= before it leave nothing"
+    f" over; write {name}=a,b for either"
+    for name, (one, other) in {
+        **dict.fromkeys(NAMES, ("a", "b")),
+        "phase": ("open", "finished"),
+        "reason": ("no_reply", "paused"),
+    }.items()
+}
 
 
 @dataclass
@@ -196,6 +208,13 @@ async def test_the_history_tells_each_line_with_its_cause_and_what_was_sent(
         ("service=billing", ["o-5"]),
         ("service=inventory age>10s", ["o-4", "o-3"]),
         ("age<10s", []),
+        ("age<10s age<1h", []),
+        ("age<1h age<10s", []),
+        ("age>10m age>1s", []),
+        ("started<1s started<1h", []),
+        ("started>1h started>1s", []),
+        ("phase=open phase=running,needs_operator", ["o-5", "o-4"]),
+        ("key=o-1,o-2 key=o-2,o-3", ["o-2"]),
         ("definition=onboarding", []),
         ("definition=fulfilment,onboarding state=completed", ["o-1"]),
         ("key=o-1,o-4", ["o-1", "o-4"]),
@@ -223,6 +242,12 @@ async def test_a_filter_finds_exactly_what_it_says_newest_first(
         ("age=10m", "'age=10m': write an age as age>90s, age>10m, age<2h or age<1d"),
         ("colour=red", "'colour=red': the terms are state=, phase=, reason=, definition=, key=, "),
         ("phase=lost", "phase=lost: the phases are open, finished, running, compensating, "),
+        ("state=,", "'state=,': write a value, as state=a, or state=a,b for either"),
+        *CONTRARY.items(),
+        (
+            "started=2026-11-23 started=2026-11-24",
+            "'started=2026-11-24': another day stands before it, and no saga started on both",
+        ),
         (" ".join(["key=a"] * 21), "a filter has at most 20 terms, this one has 21"),
     ],
 )
