@@ -107,16 +107,17 @@ LESSONS: Final = (
         "twice",
         "The same order twice",
         "The shop publishes its order two times, as happens after a lost acknowledgement.",
-        "One saga, one parcel, one payment: the repetition is known by its id and counted as a"
-        " duplicate.",
+        "One saga, one parcel, one payment: the second OrderPlaced is known by its id. The topic"
+        " has both, and the orchestrator counts a duplicate.",
         twice=True,
     ),
     Lesson(
         "crash",
         "A crash in the middle",
         "The payment provider takes two seconds, and within them the orchestrator is killed.",
-        "It is started again, finds state, position, timers and unsent commands as they were"
-        " committed together, and goes on. Nothing is lost and nothing happens twice.",
+        "The reply waits in Kafka until the orchestrator is back, some seconds: it finds state,"
+        " position, timers and unsent commands as they were committed together, and goes on."
+        " Nothing is lost and nothing happens twice.",
         payment_method="tok_slow",
         crash="orchestrator",
     ),
@@ -133,11 +134,14 @@ class Switch:
 
 
 SWITCHES: Final[Mapping[str, str]] = {
-    "payment": "the payment provider is unreachable: billing asks again until it is back",
-    "carrier": "the carrier is unreachable: shipping asks again until it is back",
-    "billing": "commands wait in Kafka; after two minutes without a reply orders are stuck,"
-    " no_reply, and those before the payment are turned back",
-    "shipping": "commands wait in Kafka; orders whose money is held wait, then are turned back",
+    "payment": "the payment provider is unreachable: billing asks again until it is back, and an"
+    " order that waited two minutes is turned back",
+    "carrier": "the carrier is unreachable: shipping asks again until it is back, and an order that"
+    " waited two minutes is turned back",
+    "billing": "commands wait in Kafka; two minutes without a reply and an order is stuck, no reply."
+    " Nobody is turned back for what billing never read: once it is back, all of them go on",
+    "shipping": "commands wait in Kafka, and orders whose money is held wait with them, as for"
+    " billing; after two minutes they are stuck, no reply",
     "orchestrator": "nobody decides: events wait in Kafka and no order goes on",
 }
 
