@@ -138,8 +138,8 @@ SWITCHES: Final[Mapping[str, str]] = {
     " order that waited two minutes is turned back",
     "carrier": "the carrier is unreachable: shipping asks again until it is back, and an order that"
     " waited two minutes is turned back",
-    "billing": "commands wait in Kafka; two minutes without a reply and an order is stuck, no reply."
-    " Nobody is turned back for what billing never read: once it is back, all of them go on",
+    "billing": "commands wait in Kafka; after two minutes without a reply an order is stuck,"
+    " no reply. Nobody is turned back for what billing never read: once it is back, all go on",
     "shipping": "commands wait in Kafka, and orders whose money is held wait with them, as for"
     " billing; after two minutes they are stuck, no reply",
     "orchestrator": "nobody decides: events wait in Kafka and no order goes on",
