@@ -30,9 +30,10 @@ from orchestrator.operate.bulk_api import BulkVerbs
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
-from orchestrator.operate.lessons import Lessons, LocalMachine
+from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.login import Ways, login_routes
+from orchestrator.operate.machine import LocalMachine
 from orchestrator.operate.metrics import CONSOLE, ConsoleMetrics
 from orchestrator.operate.oidc_login import Client, OidcLogin
 from orchestrator.operate.pages.composing import Sources, composed
@@ -103,8 +104,9 @@ def console_routes(parts: Parts) -> Served:
     operations, runner = Operations(*bulk), BulkRunner(*bulk)
     scraping = Scraping(parts.surfaces, clock)
     letters = LetterTelling(parts.surfaces, telling, parts.audit)
-    lessons = Lessons(telling, LocalMachine(parts.home), clock)
-    told = (sagas, operations, runner.held, parts.audit, letters, lessons)
+    machine = LocalMachine(parts.home)
+    lessons = Lessons(telling, machine, clock)
+    told = (sagas, operations, runner.held, parts.audit, letters, lessons, machine)
     site, live = composed(Sources(reading, *told, scraping, parts.tails, clock, parts.counted))
     given: list[BaseRoute] = [
         *routes(reading, draw),

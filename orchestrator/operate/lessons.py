@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeAlias
 
-from deploy.local.control import Request, ask_supervisor
-from deploy.local.home import Home
-from deploy.local.state import read_state
-from deploy.local.supervisor import is_running
+from orchestrator.operate.machine import RUNNING, Machine
 from schemas.common import Item, Line
 from schemas.inventory import GoodsReceived
 from schemas.orders import OrderPlaced
@@ -27,7 +24,6 @@ SANDBOXES: Final = frozenset({"payment", "carrier"})
 DELIVERY_FIRST_S: Final = 1.0
 CRASH_AFTER_S: Final = 1.0
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
-RUNNING: Final = frozenset({"ready", "starting", "waiting", "backing_off"})
 
 
 class NoLessons(Exception):
@@ -38,31 +34,6 @@ class Says(Protocol):
     """`Telling` is one; raises BusError."""
 
     async def say(self, event: object, event_id: str) -> None: ...
-
-
-class Machine(Protocol):
-    """Where the processes run. `states` by name, None where no supervisor of ours runs."""
-
-    def states(self) -> Mapping[str, str] | None: ...
-
-    async def ask(self, verb: str, process: str) -> None:
-        """Returns when it is done. Raises LocalFault."""
-
-
-class LocalMachine:
-    """The stack that `baton up` runs in this home."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
-    def states(self) -> Mapping[str, str] | None:
-        state = read_state(self._home) if is_running(self._home) else None
-        if state is None:
-            return None
-        return {str(each["name"]): str(each["state"]) for each in state.processes}
-
-    async def ask(self, verb: str, process: str) -> None:
-        await asyncio.to_thread(ask_supervisor, self._home, Request(verb, process))
 
 
 @dataclass(frozen=True, slots=True)

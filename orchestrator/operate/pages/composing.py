@@ -9,6 +9,7 @@ from orchestrator.operate.auditing import Audit
 from orchestrator.operate.bulk import Operations
 from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
+from orchestrator.operate.machine import Machine
 from orchestrator.operate.pages.act import Acting, told_view
 from orchestrator.operate.pages.audit import audit_view
 from orchestrator.operate.pages.company import map_view
@@ -26,6 +27,7 @@ from orchestrator.operate.pages.services import services_view
 from orchestrator.operate.pages.site import Site
 from orchestrator.operate.pages.stuck import stuck_view
 from orchestrator.operate.pages.topics import topic_views
+from orchestrator.operate.pages.turning import Turning, turn_view
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
@@ -45,6 +47,7 @@ class Sources:
     audit: Audit
     letters: LetterTelling
     lessons: Lessons
+    machine: Machine
     scraping: Scraping
     tails: Tails
     clock: Clock
@@ -64,7 +67,8 @@ def views(sources: Sources) -> Sequence[View]:
         audit_view(sources.audit),
         *letter_views(sources.letters),
         map_view(sources.scraping),
-        services_view(sources.scraping, sources.clock),
+        services_view(sources.scraping, sources.machine, sources.clock),
+        turn_view(sources.machine),
         *topic_views(sources.reading, sources.scraping, sources.tails),
         learn_view(sources.reading, sources.lessons),
     )
@@ -79,4 +83,5 @@ def composed(sources: Sources) -> tuple[Site, Live]:
     site.add(Changing(site, sources.operations).routes())
     site.add(Redriving(site, sources.letters).routes())
     site.add(Learning(site, sources.lessons, sources.audit).routes())
+    site.add(Turning(site, sources.machine, sources.audit).routes())
     return site, live

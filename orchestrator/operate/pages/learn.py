@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,7 +20,7 @@ from orchestrator.operate.auditing import Act, Audit
 from orchestrator.operate.lessons import LESSONS, SWITCHES, Lessons, NoLessons
 from orchestrator.operate.pages.act import faults
 from orchestrator.operate.pages.saga import saga_view
-from orchestrator.operate.pages.site import Answer, Site
+from orchestrator.operate.pages.site import Answer, Site, form_of
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import Reading
 from services.chassis.access import Guarded, Role, actor_of, page
@@ -92,7 +92,7 @@ class Learning:
         ]
 
     async def play(self, request: Request) -> Response:
-        given = await _form(request)
+        given = await form_of(request)
         lesson = next((each for each in LESSONS if each.name == given.get("lesson")), None)
         if lesson is None:
             raise NoPage("No such lesson", "Choose one of those on the page.", links=_BACK)
@@ -104,7 +104,7 @@ class Learning:
         return _to(f"/learn?lesson={lesson.name}&order={quote(order)}#watched")
 
     async def turn(self, request: Request) -> Response:
-        given = await _form(request)
+        given = await form_of(request)
         process, off = given.get("process", ""), given.get("to") == "off"
         if process not in SWITCHES:
             raise NoPage("No such switch", "Choose one of those on the page.", links=_BACK)
@@ -134,10 +134,6 @@ def _local() -> Iterator[None]:
         raise NoPage("Not here", str(fault), status=CONFLICT, links=_BACK) from fault
     except LocalFault as fault:
         raise NoPage("It did not work", f"{fault.what}.", status=CONFLICT, links=_BACK) from fault
-
-
-async def _form(request: Request) -> Mapping[str, str]:
-    return dict(parse_qsl((await request.body()).decode(errors="replace")))
 
 
 def _to(address: str) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,7 +20,7 @@ from orchestrator.operate.letter_telling import LetterOrder, LetterTelling, goin
 from orchestrator.operate.pages.act import faults
 from orchestrator.operate.pages.asking import unusable
 from orchestrator.operate.pages.operations import number_of
-from orchestrator.operate.pages.site import Site
+from orchestrator.operate.pages.site import Site, form_of
 from orchestrator.operate.pages.view import Context, Question, View
 from orchestrator.operate.surfaces import Json, NotUnderstood
 from services.chassis.access import Guarded, Role, actor_of, page
@@ -98,8 +98,7 @@ class Redriving:
         return await self._form(request, dict(request.query_params), "")
 
     async def act(self, request: Request) -> Response:
-        body = (await request.body()).decode(errors="replace")
-        given = dict(parse_qsl(body, keep_blank_values=True))
+        given = await form_of(request)
         reason, name = given.get("reason", "").strip(), given.get("name", "")
         if not 0 < len(reason) <= _REASON_MAX or not _KEY.fullmatch(name):
             return await self._form(request, given, "Say why: the reason is kept with it.")

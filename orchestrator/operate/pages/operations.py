@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -27,7 +27,7 @@ from orchestrator.operate.bulk import (
 )
 from orchestrator.operate.pages.act import faults
 from orchestrator.operate.pages.asking import unusable
-from orchestrator.operate.pages.site import Site
+from orchestrator.operate.pages.site import Site, form_of
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import PAGE_MAX
 from services.chassis.access import Guarded, Role, actor_of, page
@@ -93,7 +93,7 @@ class Changing:
 
     async def change(self, request: Request) -> Response:
         name = request.path_params["id"]
-        given = dict(parse_qsl((await request.body()).decode(errors="replace")))
+        given = await form_of(request)
         change, reason = given.get("change", ""), given.get("reason", "").strip()
         if change not in _CHANGES or not 0 < len(reason) <= _REASON_MAX:
             told = "Say why, and choose one of cancel, resume, retry."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.operate.machine import Machine, offered
 from orchestrator.operate.pages.view import Context, Question, View
 from orchestrator.operate.scraping import Process, Scraping
 from schemas.topics import TOPICS
@@ -22,11 +23,16 @@ PURPOSES = {
 }
 
 
-def services_view(scraping: Scraping, clock: Clock) -> View:
+def services_view(scraping: Scraping, machine: Machine, clock: Clock) -> View:
     async def context(question: Question) -> Context:
         del question
-        seen = await scraping.look()
-        return {"processes": [of_process(each, clock.now_us()) for each in seen.values()]}
+        rows = [of_process(each, clock.now_us()) for each in (await scraping.look()).values()]
+        verbs = offered(machine)
+        for row in rows:
+            name = str(row["name"])
+            row["offered"] = verbs.get(name, "")
+            row["last_words"] = () if row["state"] == "up" else machine.last_words(name)
+        return {"processes": rows}
 
     return View("services", "/services", "Services", context, ("processes",), every_s=2.0)
 

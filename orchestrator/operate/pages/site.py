@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -165,6 +165,12 @@ class Site:
             "principal": known_to(request),
             "csrf": csrf_field(request),
         }
+
+
+async def form_of(request: Request) -> Mapping[str, str]:
+    """The fields of a POST; the last of those that stand twice."""
+    body = (await request.body()).decode(errors="replace")
+    return dict(parse_qsl(body, keep_blank_values=True))
 
 
 def question_of(request: Request) -> Question:

@@ -92,6 +92,10 @@ class Bench:
     running: dict[str, str] | None = None
     refuses: LocalFault | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
+    said: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def last_words(self, process: str) -> Sequence[str]:
+        return self.said.get(process, ())
 
     def states(self) -> Mapping[str, str] | None:
         return self.running
@@ -159,6 +163,7 @@ async def website(
             audit,
             letters or LetterTelling(surfaces, published, audit),
             Lessons(published, stack, hands, pause=stack.pause),
+            stack,
             Scraping(surfaces, hands),
             Tails(log.opened, hands),
             hands,
