@@ -27,6 +27,26 @@ async def test_what_happens_shows_within_two_seconds(served: Served, page: Page)
     await expect(page.get_by_label("Filter")).to_be_focused()
 
 
+async def test_who_listens_hears_what_is_new_and_not_everything(served: Served, page: Page) -> None:
+    """A sentence when it changed, the next one ten seconds later and then the newest only."""
+    await page.clock.install()
+    await page.goto(f"{served.url}/stuck")
+    await expect(page.locator("#liveness")).to_have_text("live · 1 s")
+    heard = page.locator("#announced")
+    await served.site.playing.place_order("o-1")
+    served.site.playing.wait(400)
+    await page.clock.run_for(1_000)
+    await expect(heard).to_have_text("1 saga stuck")
+
+    for n in (2, 3):
+        await served.site.playing.place_order(f"o-{n}")
+        served.site.playing.wait(400)
+        await expect(page.get_by_text(f"{n} stuck sagas")).to_be_visible()
+    await expect(heard).to_have_text("1 saga stuck")
+    await page.clock.run_for(10_000)
+    await expect(heard).to_have_text("3 sagas stuck")
+
+
 async def test_a_hidden_tab_holds_no_stream_and_catches_up(served: Served, page: Page) -> None:
     """What happened meanwhile is there when it is looked at again."""
     await page.goto(f"{served.url}/stuck")

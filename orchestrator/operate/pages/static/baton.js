@@ -55,6 +55,21 @@
     addEventListener("pagehide", () => release());
   }
 
+  // Who listens to the page hears at most one sentence in ten seconds, and only one that is new.
+  function announce() {
+    const out = document.getElementById("announced"), wanted = () => document.querySelector("[data-announce]")?.dataset.announce ?? "";
+    let said = wanted(), lastMs = -ASK_MS, waiting = 0;
+    const speak = () => {
+      waiting = 0;
+      if (wanted() === said) return;
+      said = out.textContent = wanted();
+      lastMs = performance.now();
+    };
+    document.addEventListener("htmx:after:swap", () => {
+      if (!waiting) waiting = setTimeout(speak, Math.max(0, lastMs + ASK_MS - performance.now()));
+    });
+  }
+
   function localTimes() {
     const clock = document.getElementById("clock");
     let local = localStorage.getItem("time") === "local";
@@ -165,6 +180,7 @@
     steadyRows();
     keys();
     copying();
+    announce();
     if (told) watch();
     localTimes();
   });
