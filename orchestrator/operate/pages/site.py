@@ -22,7 +22,7 @@ from orchestrator.operate.filters import BadFilter
 from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.rendering import NAVIGATION, STATIC, Rendering
 from orchestrator.operate.pages.view import NoPage, Question, View
-from orchestrator.operate.sessions import LIVE, csrf_field, local_path
+from orchestrator.operate.sessions import LIVE, LOGIN, csrf_field, local_path
 from orchestrator.operate.surfaces import NotAnswered, NotKnown
 from services.chassis.access import (
     Guarded,
@@ -79,8 +79,9 @@ class Site:
         ]
 
     def login(self, request: Request, names: Mapping[str, str], status: HTTPStatus) -> Response:
-        """The page that asks who it is."""
-        return self.html(request, "login", {"title": "Log in", **names}, status)
+        """The page that asks who it is. A code in the address it was asked at is not told again."""
+        around = {"title": "Log in", "path": LOGIN, "query": [("next", names["next"])]}
+        return self.html(request, "login", {**around, **names}, status)
 
     def answering(self, answer: Answer) -> Answer:
         """What `answer` raises becomes a page."""

@@ -26,7 +26,7 @@ from tests.gates import gate_for
 from tests.unit.chassis.company import CATALOGUE, CODEC, DirectStore, Member, billing
 
 
-class _ByHost(httpx.AsyncBaseTransport):
+class ByHost(httpx.AsyncBaseTransport):
     """Each service's own routes under its name; a silent one refuses the connection."""
 
     def __init__(self, apps: dict[str, Starlette], silent: set[str]) -> None:
@@ -86,7 +86,7 @@ class Letterbox:
     def telling(self) -> LetterTelling:
         apps = {name: self._app(name) for name in self.members}
         addresses = {name: f"http://{name}" for name in apps}
-        surfaces = Surfaces(addresses, self._token_file, _ByHost(apps, self.silent))
+        surfaces = Surfaces(addresses, self._token_file, ByHost(apps, self.silent))
         telling = Telling(self, Maker("console", CODEC, CATALOGUE), SystemClock())
         audit = Audit(self.kept, SystemClock())  # type: ignore[arg-type]
         return LetterTelling(surfaces, telling, audit)
