@@ -3,13 +3,15 @@
 One grammar for pages, API and command line. Terms are joined by and, the values of one term by
 commas, which mean or. `state`, `reason` and `service` say what a saga is now; `age` is the age of
 what is open, so it finds nothing that has finished; `started` is when it began, whatever became of
-it; `stuck` is why it does not go on, `any` for whatever reason. Knows no database.
+it; `stuck` is why it does not go on, `any` for whatever reason; `slow=p95` is what waits for an
+answer for longer than 95 of 100 did in the last day. Knows no database.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from orchestrator.engine.machine import TERMINAL, Phase
@@ -53,7 +55,10 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Empty sets match everything. `phases` is what `phase=` and finished states leave over."""
+    """Empty sets match everything. `phases` is what `phase=` and finished states leave over.
+
+    `usual`: after how long a command of a definition is slow; `Reading` fills it in.
+    """
 
     states: frozenset[str] = frozenset()
     phases: frozenset[str] = frozenset()
@@ -66,6 +71,8 @@ class Filter:
     older_us: int | None = None
     younger_us: int | None = None
     started: Began = Began()
+    slow: bool = False
+    usual: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def wanted_phases(self) -> frozenset[str]:
@@ -75,7 +82,12 @@ class Filter:
             wanted &= self.states
         elif self.states and not self.states & _FINISHED:
             wanted &= _OPEN
-        if self.services or self.stuck or (self.older_us, self.younger_us) != (None, None):
+        if (
+            self.slow
+            or self.services
+            or self.stuck
+            or (self.older_us, self.younger_us) != (None, None)
+        ):
             wanted &= _OPEN
         return wanted
 
@@ -96,8 +108,17 @@ class Filter:
             and self.started.holds(saga.started_us, now_us)
             and _among(self.keys, saga.key)
             and _among(self.services, *(each.service for each in saga.waiting))
+            and (not self.slow or self._slow(saga, now_us))
             and (self.older_us is None or age_us > self.older_us)
             and (self.younger_us is None or age_us < self.younger_us)
+        )
+
+    def _slow(self, saga: SagaView, now_us: int) -> bool:
+        """A command that too few were answered of is never slow."""
+        return any(
+            now_us - each.since_us > self.usual.get(place, _EVER_US)
+            for each in saga.waiting
+            for place in [(saga.definition, f"{each.step}/{each.kind.value}")]
         )
 
     @property
@@ -108,7 +129,7 @@ class Filter:
     @property
     def told_by_phase(self) -> bool:
         """So they do of what is open, too."""
-        asked = self.states or self.reasons or self.services or self.stuck
+        asked = self.states or self.reasons or self.services or self.stuck or self.slow
         aged = (self.older_us, self.younger_us) != (None, None)
         return self.told_by_kind and not (asked or aged)
 
@@ -133,7 +154,7 @@ def parse(text: str) -> Filter:
         raise BadFilter(f"a filter has at most {TERMS_MAX} terms, this one has {len(terms)}")
     sets: dict[str, frozenset[str]] = {}
     ages: dict[str, int] = {}
-    started = Began()
+    started, slow = Began(), False
     for term in terms:
         read = _TERM.fullmatch(term)
         if read is None:
@@ -144,11 +165,13 @@ def parse(text: str) -> Filter:
             ages[sign] = narrower(us, ages.get(sign, us))
         elif name == "started":
             started = _started(started, term, sign, value)
+        elif term == "slow=p95":
+            slow = True
         elif name in NAMES and sign == "=":
             sets[name] = _values(term, name, value, sets.get(name))
         else:
             known = ", ".join(f"{each}=" for each in NAMES)
-            more = "age>, age<, started<, started> and started="
+            more = "age>, age<, started<, started>, started= and slow=p95"
             raise BadFilter(f"{term!r}: the terms are {known}, {more}")
     return Filter(
         states=sets.get("state", frozenset()),
@@ -162,6 +185,7 @@ def parse(text: str) -> Filter:
         older_us=ages.get(">"),
         younger_us=ages.get("<"),
         started=started,
+        slow=slow,
     )
 
 

@@ -86,6 +86,14 @@ WHERE journal.saga = :saga AND journal.seq < :before ORDER BY journal.seq DESC L
 SELECT journal.*, sagas.saga_id FROM journal JOIN sagas ON sagas.id = journal.saga
 WHERE journal.seq > :after ORDER BY journal.seq LIMIT :limit
 
+-- name: journal.sampled
+-- What some sagas sent and were answered, each in order.
+SELECT journal.saga, journal.at_us, journal.what, journal.result, journal.step, journal.sent,
+    sagas.definition, sagas.definition_version
+FROM json_each(:ids) AS wanted CROSS JOIN sagas ON sagas.id = CAST(wanted.value AS BIGINT)
+JOIN journal ON journal.saga = sagas.id
+ORDER BY journal.saga, journal.seq LIMIT :limit
+
 -- name: journal.moves
 -- Changes of state among the last :window lines, of a definition and not before :since.
 SELECT journal.from_state, journal.to_state, count(*) AS count

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -20,6 +20,7 @@ from orchestrator.operate.filters import Began, Filter
 from orchestrator.operate.sagas import Parked, SagaView, Views
 from orchestrator.operate.stuck import Group, Member, grouped, member, parked_member
 from orchestrator.operate.tally import Counts, Tally
+from orchestrator.operate.usual import Habits, Usuals, first_since, last_of
 from services.chassis.clock import Clock
 from services.chassis.store import Value
 
@@ -70,6 +71,7 @@ class Reading:
         self.views = views
         self._database, self._clock = database, clock
         self._tally = Tally(database)
+        self._habits = Habits(database, views.definitions, clock)
 
     def now_us(self) -> int:
         return self._clock.now_us()
@@ -98,10 +100,11 @@ class Reading:
 
     async def page(self, wanted: Filter, limit: int, after: Place | None = None) -> Page:
         """The newest `limit` that match, older than `after`."""
+        wanted = await self._knowing(wanted)
         if wanted.keys:
             return await self._of_keys(wanted, limit)
         now_us = self.now_us()
-        lowest, place = await self._began_between(wanted, now_us)
+        lowest, place = await _began_between(self._database, wanted, now_us)
         place = after if after and after[1] < place[1] else place
         found: list[SagaView] = []
         examined, chunk = 0, limit if wanted == Filter() else PAGE_MAX
@@ -168,8 +171,19 @@ class Reading:
         rows = await self._database.read(SQL["journal.moves"], params)
         return {(str(r["from_state"]), str(r["to_state"])): _int(r["count"]) for r in rows}
 
+    async def usual(self) -> Usuals:
+        """How long each command is waited for as a rule."""
+        return await self._habits.now()
+
+    async def _knowing(self, wanted: Filter) -> Filter:
+        """A filter that asks for what is slow has to know what is usual."""
+        if not wanted.slow or wanted.usual:
+            return wanted
+        usual = {place: each.p95_us for place, each in (await self.usual()).items()}
+        return replace(wanted, usual=usual)
+
     async def stuck(self, wanted: Filter) -> Stuck:
-        now_us = self.now_us()
+        wanted, now_us = await self._knowing(wanted), self.now_us()
         params: dict[str, Value] = {
             "before": now_us - self.views.patience_us,
             "definitions": _texts(self.views.versions),
@@ -220,12 +234,13 @@ class Reading:
 
     async def newest(self) -> int:
         """The row of the saga that was begun last."""
-        return _int((await self._database.read(SQL["ids.last"]))[0]["id"])
+        return await last_of(self._database)
 
     async def newer(self, wanted: Filter, row: int, limit: int) -> int:
         """How many that match began after the one in `row`, of the `limit` newest."""
         params = {"after": row, "limit": limit}
         ids = await self._database.read(SQL["ids.newer"], params)
+        wanted = await self._knowing(wanted)
         now_us, views = self.now_us(), await self._views([each["id"] for each in ids])
         return sum(wanted.matches(each, now_us) for each in views.values())
 
@@ -238,6 +253,7 @@ class Reading:
 
     async def every_open(self, wanted: Filter) -> AsyncIterator[SagaView]:
         """A page at a time, so that a million of them hold up nobody and are never kept."""
+        wanted = await self._knowing(wanted)
         now_us, place = self.now_us(), _NEWEST
         while True:
             params = {"us": place[0], "id": place[1], "limit": PAGE_MAX}
@@ -276,16 +292,6 @@ class Reading:
         lowest = _int(ids[-1]["id"]) if len(ids) == limit else place[1] - _WINDOW
         return ids, ((0, lowest) if lowest > 1 else None)
 
-    async def _began_between(self, wanted: Filter, now_us: int) -> tuple[int, Place]:
-        """The row before, and the place after, those that began when it is asked for."""
-        start_us, end_us = wanted.started.span_us(now_us)
-        if wanted.started == Began() or wanted.only_open:
-            return 0, _NEWEST
-        last = await self.newest()
-        lowest = await _first_since(self._database, start_us - _BESIDE_US, last)
-        beyond = await _first_since(self._database, end_us + _BESIDE_US, last)
-        return lowest - 1, (0, beyond)
-
     async def _of_keys(self, wanted: Filter, limit: int) -> Page:
         now_us = self.now_us()
         found = [
@@ -310,17 +316,15 @@ class Reading:
         return found
 
 
-async def _first_since(database: Database, us: int, last: int) -> int:
-    """The first row that began then or later: rows are numbered nearly as they begin."""
-    low, high = 1, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        (row,) = await database.read(SQL["ids.at"], {"id": middle})
-        if _int(row["started_us"]) >= us:
-            high = middle
-        else:
-            low = _int(row["id"]) + 1
-    return low
+async def _began_between(database: Database, wanted: Filter, now_us: int) -> tuple[int, Place]:
+    """The row before, and the place after, those that began when it is asked for."""
+    start_us, end_us = wanted.started.span_us(now_us)
+    if wanted.started == Began() or wanted.only_open:
+        return 0, _NEWEST
+    last = await last_of(database)
+    lowest = await first_since(database, start_us - _BESIDE_US, last)
+    beyond = await first_since(database, end_us + _BESIDE_US, last)
+    return lowest - 1, (0, beyond)
 
 
 def _parked_member(row: Found) -> Member:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Final
 
 from orchestrator.operate.sagas import SagaView
 from orchestrator.operate.story import CLOCK, Moment
 from orchestrator.operate.svg.sequence import Said
-from orchestrator.operate.svg.timeline import Bar
+from orchestrator.operate.svg.timeline import DUE, FIRED, NEEDLESS, Bar, Clocked
+from orchestrator.operate.usual import Usual, Usuals
 from orchestrator.saga import Saga
 
 HUB: Final = "orchestrator"
@@ -19,9 +22,12 @@ _ENDED = {"answered": "answered", "undo_answered": "answered", "verb_skip": "ski
 
 
 def bars(
-    moments: Sequence[Moment], view: SagaView, definition: Saga[object] | None
+    moments: Sequence[Moment],
+    view: SagaView,
+    definition: Saga[object] | None,
+    usual: Usuals = MappingProxyType({}),
 ) -> Iterator[Bar]:
-    """One a command that was sent, in the order of their first sending."""
+    """One a command that was sent, in the order of their first sending, with its timers."""
     sent: dict[str, list[Moment]] = {}
     ends: dict[str, Moment] = {}
     for moment in moments:
@@ -30,6 +36,7 @@ def bars(
                 sent.setdefault(out.name, []).append(moment)
         if moment.settled:
             ends[moment.settled] = moment
+    timers = _clocked(moments)
     deadlines = {f"{each.step}/{each.kind.value}": each.deadline_us for each in view.waiting}
     for name, those in sent.items():
         end = ends.get(name)
@@ -45,7 +52,33 @@ def bars(
             back=name.endswith("/undo"),
             failed=end is not None and end.what not in _ENDED,
             href=f"?tab=story#e{those[0].seq}",
+            usual_us=_band(usual.get((view.definition, name))),
+            timers=tuple(timers.get(name, ())),
         )
+
+
+def _band(usual: Usual | None) -> tuple[int, int] | None:
+    return None if usual is None else (usual.p50_us, usual.p95_us)
+
+
+def _clocked(moments: Sequence[Moment]) -> dict[str, list[Clocked]]:
+    """Every timer that was set, by command: until it fired, until its end, or until it is due."""
+    at_us = {moment.seq: moment.at_us for moment in moments}
+    found: dict[str, list[Clocked]] = {}
+    for moment in moments:
+        for timer in moment.timers:
+            became = DUE if not timer.ended else FIRED if timer.fired else NEEDLESS
+            until_us = at_us.get(timer.ended, timer.due_us)
+            href = f"?tab=story#e{timer.ended or moment.seq}"
+            told = Clocked(moment.at_us, until_us, became, href)
+            if timer.ended or timer.runs:
+                found.setdefault(timer.name, []).append(told)
+    return found
+
+
+def clock_skew(moments: Sequence[Moment]) -> list[tuple[Moment, Moment]]:
+    """Lines that were written later and say an earlier time: whose clocks disagree."""
+    return [(one, other) for one, other in pairwise(moments) if other.at_us < one.at_us]
 
 
 def _end_us(end: Moment | None, view: SagaView) -> int | None:

@@ -17,7 +17,7 @@ from orchestrator.saga import Saga
 
 CLOCK: Final = "clock"
 # What ends the waiting for which of a step's two commands, and the status it leaves.
-_ENDS: Final = {
+ENDS: Final = {
     "answered": ("do", "done"),
     "refused": ("do", "refused"),
     "timed_out": ("do", "in_doubt"),
@@ -115,6 +115,8 @@ def _moment(line: Mapping[str, object], told: _Told) -> Moment:
     if step and line["result"] == "applied":
         settled, status = _settled(what, step, told)
         moves += _moved(step, status, told)
+    elif line["result"] == "applied":
+        moves += _changed(what, str(line["evidence"] or ""))
     out: list[Out] = []
     timers: list[RunTimer] = []
     for each in sent:
@@ -157,8 +159,19 @@ def _settled(what: str, step: str, told: _Told) -> tuple[str, str]:
     if what == "verb_skip":
         undoing = told.status.get(step) == "undoing"
         return (f"{step}/undo", "undone") if undoing else (f"{step}/do", "done")
-    way, status = _ENDS.get(what, ("", ""))
+    way, status = ENDS.get(what, ("", ""))
     return (f"{step}/{way}", status) if way else ("", "")
+
+
+def _changed(what: str, evidence: str) -> list[Move]:
+    """What a verb changed of the saga that is no step."""
+    changes = {
+        "verb_pause": Move("paused", "no", "yes"),
+        "verb_resume": Move("paused", "yes", "no"),
+        "verb_assign": Move("owner", "", evidence),
+        "verb_unassign": Move("owner", "", "nobody"),
+    }
+    return [changes[what]] if what in changes else []
 
 
 def _out(sent: str, told: _Told) -> Out:

@@ -16,7 +16,8 @@ from orchestrator.engine.machine import Verb
 from orchestrator.operate.flowing import Traffic, flow_of
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import Reading
-from orchestrator.operate.retelling import bars, compared, conversation
+from orchestrator.operate.retelling import bars as bars_of
+from orchestrator.operate.retelling import clock_skew, compared, conversation
 from orchestrator.operate.sagas import SagaView
 from orchestrator.operate.shapes import Shape, of_line, of_whole_saga
 from orchestrator.operate.story import Moment, story
@@ -46,8 +47,9 @@ def saga_view(reading: Reading) -> View:
         shape = of_whole_saga(saga, reading.views, now_us)
         definition = reading.views.definition(saga)
         moments = story(lines, definition, saga.timers)
-        own_bars = list(bars(moments, saga, definition))
         tab = asked.get("tab", TABS[0])
+        usual = await reading.usual() if tab == "timeline" else {}
+        own_bars = list(bars_of(moments, saga, definition, usual))
         return {
             "title": f"{saga.key} · {saga.definition}",
             "saga": shape,
@@ -58,9 +60,11 @@ def saga_view(reading: Reading) -> View:
             "moments": moments,
             "older": moments[0].seq if len(moments) == LINES else None,
             "newest": upto == _LAST,
+            "skew": clock_skew(moments),
+            "usual": any(each.usual_us for each in own_bars),
             "others": [each.saga_id for each in found[1:]],
             "raw": raw(shape, lines),
-            "picture": picture_of(tab, saga, definition, moments, now_us),
+            "picture": picture_of(tab, saga, definition, moments, bars=own_bars, now_us=now_us),
             "other": asked.get("with"),
             "compared": await beside(reading, asked.get("with"), own_bars),
         }
@@ -73,14 +77,15 @@ def picture_of(
     saga: SagaView,
     definition: Saga[object] | None,
     moments: Sequence[Moment],
+    *,
+    bars: Sequence[Bar],
     now_us: int,
 ) -> Markup:
     """Of the tab, if it has one and there is something to draw."""
     drawn = ""
     if tab == "timeline" and moments:
         start_us, until_us = moments[0].at_us, saga.updated_us if saga.finished else now_us
-        shown = list(bars(moments, saga, definition))
-        drawn = draw_timeline(f"Timeline of {saga.key}", shown, start_us, until_us)
+        drawn = draw_timeline(f"Timeline of {saga.key}", bars, start_us, until_us)
     elif tab == "sequence" and moments:
         names, said = conversation(moments)
         drawn = draw_sequence(f"Who said what about {saga.key}", names, said)
@@ -101,7 +106,7 @@ async def beside(
     lines = [of_line(row) for row in await reading.journal_before(found[0], _LAST, LINES)]
     definition = reading.views.definition(found[0])
     moments = story(lines, definition, found[0].timers)
-    return compared(ours, list(bars(moments, found[0], definition)))
+    return compared(ours, list(bars_of(moments, found[0], definition)))
 
 
 def why(saga: Mapping[str, object]) -> list[str]:
@@ -159,5 +164,7 @@ async def unknown(reading: Reading, name: str) -> NoPage:
 
 
 def raw(saga: Shape, lines: Sequence[Shape]) -> str:
-    told = {**saga, "history": list(lines)}
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode()
+    """A line of the history a line of the text: so many stand on a page."""
+    told = orjson.dumps(saga, option=orjson.OPT_INDENT_2).decode().removesuffix("\n}")
+    history = ",\n    ".join(orjson.dumps(line).decode() for line in lines)
+    return f'{told},\n  "history": [\n    {history}\n  ]\n}}'

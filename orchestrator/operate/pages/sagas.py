@@ -167,6 +167,7 @@ def saved(text: str, today: str) -> list[Choice]:
         "Stuck": "stuck=any",
         "In flight": "phase=running",
         "Compensating": "phase=compensating,needs_operator",
+        "Slow p95": "slow=p95",
         "Today": f"started={today}",
         "Last hour": "started<1h",
     }

@@ -244,12 +244,16 @@ async def test_older_lines_stand_on_their_own_page(site: Website) -> None:
         await site.playing.ask_cancellation("o-1", f"r-{n}")
 
     newest = await site.page("/sagas/o-1")
-    older = unescape(newest).split("?before=")[1].split('"')[0]
+    older = unescape(newest).split("&before=")[1].split('"')[0]
     oldest = await site.page(f"/sagas/o-1?before={older}")
+    told = Text(await site.page(f"/sagas/o-1?tab=timeline&before={older}"))
 
     assert newest.count('<tr id="e') == 200
     assert oldest.count('<tr id="e') == 1
     assert "← orders.OrderPlaced" in seen(oldest)
+    assert "Lines e2 to e201 of this saga. Older lines" in seen(newest)
+    assert "Lines e1 to e1 of this saga. Newest lines" in told.seen
+    assert "/sagas/fulfilment%3Ao-1?tab=timeline" in told.links
 
 
 async def test_what_customers_wrote_is_shown_as_text(site: Website) -> None:

@@ -14,7 +14,14 @@ from orchestrator.operate.flowing import FIRST, Traffic, flow_of
 from orchestrator.operate.pictures import draw
 from orchestrator.operate.svg.flow import BOX_H, FlowBox, draw_flow, placed, standalone
 from orchestrator.operate.svg.sequence import Said, draw_sequence
-from orchestrator.operate.svg.timeline import Bar, draw_timeline
+from orchestrator.operate.svg.timeline import (
+    DUE,
+    FIRED,
+    NEEDLESS,
+    Bar,
+    Clocked,
+    draw_timeline,
+)
 from orchestrator.saga import Compensatable, Pivot, Retriable, Saga, hours, minutes
 from orchestrator.sagas import SAGAS
 from orchestrator.sagas.fulfilment import (
@@ -154,6 +161,50 @@ def test_a_timeline_says_how_each_command_ended() -> None:
     assert (">+30 s<" in svg, ">00:00:30<" in svg) == (True, True)
 
 
+def test_a_timeline_says_what_became_of_each_timer() -> None:
+    """In a row under its command's, each until it ended, linked to where that is told."""
+    timers = (
+        Clocked(0, 10 * S, FIRED, "?tab=story#e2"),
+        Clocked(10 * S, 15 * S, NEEDLESS, "?tab=story#e3"),
+    )
+    bars = [
+        Bar("stock/do", 0, 15 * S, "answered", (10 * S,), 30 * S, timers=timers),
+        Bar("payment/do", 15 * S, None, "waiting", timers=(Clocked(15 * S, 90 * S, DUE),)),
+    ]
+
+    svg = draw_timeline("Timeline of o-1", bars, 0, 60 * S)
+
+    assert 'href="?tab=story#e2" aria-label="timer stock/do, set 00:00:00, fired 00:00:10"' in svg
+    assert (
+        'href="?tab=story#e3" aria-label="timer stock/do, set 00:00:10, not needed 00:00:15"' in svg
+    )
+    assert "<title>timer payment/do, set 00:00:15, due 00:01:30</title>" in svg
+    assert (svg.count(">◷ stock/do<"), svg.count(">… due<")) == (1, 1)
+    assert ">+1.33 min<" in svg  # what is due lies in the picture
+    assert svg.count('class="timers"') == 2
+
+
+def test_a_timeline_says_what_is_slow() -> None:
+    """A grey band where half and 95 of 100 lie, and words for what took longer."""
+    usual = (2 * S, 12_345_678)
+    bars = [
+        Bar("stock/do", 0, 15 * S, "answered", usual_us=usual),
+        Bar("payment/do", 15 * S, 20 * S, "answered", usual_us=usual),
+        Bar("capture/do", 20 * S, 60 * S, "answered"),
+    ]
+
+    svg = draw_timeline("Timeline of o-1", bars, 0, 60 * S)
+
+    assert (
+        "<title>stock/do: answered after 15 s; as a rule 2 s to 12 s, so this is slow</title>"
+        in svg
+    )
+    assert "<title>payment/do: answered after 5 s; as a rule 2 s to 12 s</title>" in svg
+    assert "<title>capture/do: answered after 40 s</title>" in svg
+    assert (svg.count('class="usual"'), svg.count("⚠ slow")) == (2, 1)
+    assert '<rect x="214" y="47" width="124.1" height="26" class="usual"/>' in svg
+
+
 def test_a_sequence_tells_commands_from_answers() -> None:
     """Solid there, dashed back, ✖ where it was refused; each arrow is named."""
     said = [
@@ -172,7 +223,8 @@ def test_a_sequence_tells_commands_from_answers() -> None:
 
 def test_what_is_drawn_is_escaped() -> None:
     """No text of a saga is markup."""
-    bar = Bar(HOSTILE, 0, S, HOSTILE, href=HOSTILE)
+    timer = Clocked(0, S, FIRED, HOSTILE)
+    bar = Bar(HOSTILE, 0, S, HOSTILE, href=HOSTILE, usual_us=(1, 2), timers=(timer,))
     said = Said(HOSTILE, "a", "b", HOSTILE, "command", href=HOSTILE)
 
     drawn = draw_timeline(HOSTILE, [bar], 0, S) + draw_sequence(HOSTILE, ["a", "b"], [said])

@@ -22,7 +22,7 @@ WAITING = (
 )
 TERMS = (
     "state=, phase=, reason=, definition=, key=, service=, stuck=, version=,"
-    " age>, age<, started<, started> and started="
+    " age>, age<, started<, started>, started= and slow=p95"
 )
 TAIL_TERMS = "definition=, key=, state=, reason="
 ENDED = "undoing_stock → compensated"

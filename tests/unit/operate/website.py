@@ -61,6 +61,7 @@ class Website:
     wire: Wire
     runner: BulkRunner
     kept: DirectStore
+    reading: Reading
     log: KafkaLog = field(default_factory=KafkaLog)
     views: dict[str, View] = field(default_factory=dict)
     streams: list[tuple[str, int]] = field(default_factory=list)
@@ -195,6 +196,7 @@ async def website(
                 wire,
                 runner,
                 kept,
+                reading,
                 log,
                 named,
                 streams,
