@@ -46,7 +46,7 @@ async def test_groups_say_how_many_since_when_and_what_helps(late: Website) -> N
     seen = Text(await late.page("/stuck")).seen
 
     assert (
-        "… late timer awaiting stock inventory 3 13 min ago 11 min ago o-1 inventory.ReserveStock"
+        "… late timer 3 awaiting stock inventory 13 min ago 11 min ago o-1 inventory.ReserveStock"
         " sent once the orchestrator is behind with its timers: see that it runs and is ready"
         in seen
     )
