@@ -8,7 +8,7 @@ of an outbox on its topic. Counts that processes keep in memory only are not der
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from deploy.verify.evidence import Offset, Outbox, Parked, Record, Spoken
 from deploy.verify.facts import UNPLACED, Facts
@@ -91,7 +91,8 @@ def outbox_is_topics(facts: Facts, finding: Inquiry) -> None:
 def _sent(facts: Facts, finding: Inquiry, process: str, rows: Sequence[Outbox]) -> None:
     """Each sent row is on its topic with its bytes, and a key's first ones are in its order.
 
-    What a former life said first lies in the order in which that one said it.
+    What a former life said lies in the order in which that one said it; what is decided after it
+    here was said after that life, too.
     """
     former = {(row.topic, row.key, row.id) for row in facts.rows(process, Spoken)}
     first: dict[tuple[str, str, str], Record] = {}
@@ -112,19 +113,24 @@ def _sent(facts: Facts, finding: Inquiry, process: str, rows: Sequence[Outbox]) 
             finding.saw("sent rows")
             if record.value != row.value:
                 finding.wrong(f"{process} sent {row.id} with other bytes", row.record_key, record)
-            if (place := (row.topic, row.record_key, row.id)) not in former:
-                found.setdefault(place, (row, record))
-    _in_order(finding, process, found.values())
+            found.setdefault((row.topic, row.record_key, row.id), (row, record))
+    _in_order(finding, process, found, former)
 
 
-def _in_order(finding: Inquiry, process: str, found: Iterable[tuple[Outbox, Record]]) -> None:
+def _in_order(
+    finding: Inquiry,
+    process: str,
+    found: Mapping[tuple[str, str, str], tuple[Outbox, Record]],
+    former: Container[tuple[str, str, str]],
+) -> None:
     last: dict[tuple[str, str], tuple[Outbox, Record]] = {}
-    for row, record in found:
-        before = last.get((row.topic, row.record_key))
-        if before and record.offset < before[1].offset:
+    for place, (row, record) in found.items():
+        before = last.get(place[:2])
+        if before is None or record.offset > before[1].offset:
+            last[place[:2]] = (row, record)
+        elif place not in former:
             what = f"{process} said {row.id} before {before[0].id}, which is earlier in its outbox"
             finding.wrong(what, row.record_key, record)
-        last[row.topic, row.record_key] = (row, record)
 
 
 def _copy(facts: Facts, finding: Inquiry, process: str, row: Outbox) -> None:

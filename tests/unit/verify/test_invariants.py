@@ -341,6 +341,24 @@ def test_what_a_former_life_said_lies_in_its_own_order() -> None:
     assert (verdict.status, verdict.violations) == (Ruling.OK, ())
 
 
+def test_what_is_decided_after_a_former_lifes_words_was_said_after_them() -> None:
+    """That life had ended: only its own words may lie in another order than the outbox."""
+    made = small_company()
+    made.record(REPLIES, 1, offset=9)
+    made.record(REPLIES, 2, offset=1)
+    made.rows("inventory", Spoken).append(Spoken("o-2", "fulfilment:o-2/stock/do/reply", REPLIES))
+
+    (verdict,) = check(made.evidence(), only=["I-12"])
+
+    assert [str(each) for each in verdict.violations] == [
+        (
+            "o-2: inventory said fulfilment:o-2/stock/undo/reply before"
+            " fulfilment:o-2/stock/do/reply, which is earlier in its outbox"
+            " at inventory.replies.v1/0/1"
+        )
+    ]
+
+
 def test_a_missing_database_is_told() -> None:
     """The rest is compared all the same."""
     made = small_company()
