@@ -61,15 +61,19 @@ class Maker:
         self.codec = codec
         self._contracts = catalogue.by_type
         self._fixed: dict[type, tuple[Headers, bytes]] = {}
-        for python, contract in catalogue.by_type.items():
-            fixed = (
-                ("ce_specversion", b"1.0"),
-                ("ce_source", source.encode()),
-                ("ce_type", contract.full_name.encode()),
-                ("ce_dataschema", f"urn:avro:{contract.full_name}".encode()),
-                ("content-type", CONTENT_TYPE.encode()),
-            )
-            self._fixed[python] = (fixed, pack(fixed)[:-1] + b",")
+
+    def _fix(self, python: type) -> tuple[Headers, bytes]:
+        """What every message of this type says alike, and the same packed."""
+        name = self._contracts[python].full_name
+        fixed = (
+            ("ce_specversion", b"1.0"),
+            ("ce_source", self.source.encode()),
+            ("ce_type", name.encode()),
+            ("ce_dataschema", f"urn:avro:{name}".encode()),
+            ("content-type", CONTENT_TYPE.encode()),
+        )
+        self._fixed[python] = fixed, pack(fixed)[:-1] + b","
+        return self._fixed[python]
 
     def refusals_of(self, command: object) -> tuple[str, ...]:
         """Types that say no to it."""
@@ -86,7 +90,7 @@ class Maker:
     def message(
         self, topic: str, key: str, body: object, message_id: str, time_us: int, cause: Cause
     ) -> Outgoing:
-        fixed, packed_fixed = self._fixed[type(body)]
+        fixed, packed_fixed = self._fixed.get(type(body)) or self._fix(type(body))
         text = [
             ("ce_id", message_id),
             ("ce_time", timestamp(time_us)),

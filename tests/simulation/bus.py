@@ -11,6 +11,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,14 @@ class Manners:
     sparse: float = 0.0
     lost_client: float = 0.0
     latency_s: float = 0.02
+    together_s: float = 0.0
+
+    def way_s(self, roll: float, now_s: float) -> float:
+        """How long something is on its way; what lands in one `together_s` lands at once."""
+        late_s = self.latency_s * roll
+        if not self.together_s:
+            return late_s
+        return ceil((now_s + late_s) / self.together_s) * self.together_s - now_s
 
     def calm(self) -> None:
         self.refuse = self.unknown = self.late = self.twice = self.drop = 0.0
@@ -243,8 +252,9 @@ class Reader:
     def wake(self) -> None:
         if self._waiter is not None and not self._waking:
             self._waking = True
-            late_s = self._broker.random.random() * self._broker.manners.latency_s
-            asyncio.get_running_loop().call_later(late_s, self._woken, self._waiter)
+            loop, broker = asyncio.get_running_loop(), self._broker
+            late_s = broker.manners.way_s(broker.random.random(), loop.time())
+            loop.call_later(late_s, self._woken, self._waiter)
 
     def nudge(self) -> None:
         """A poll under way ends, as in time it would."""

@@ -37,7 +37,7 @@ class _Turn:
     ) -> None:
         self.callback: Callable[..., object] | None = callback
         self.args = args
-        self.context = context or copy_context()
+        self.context = copy_context() if context is None else context
 
     def cancel(self) -> None:
         self.callback = None
@@ -58,6 +58,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._timed: list[tuple[float, int, _Turn]] = []
         self._timers = 0
         self.set_exception_handler(self._told)
+        self.get_debug = bool  # asked at each future: it is False without a frame of Python
 
     def time(self) -> float:
         return self.now_s
@@ -106,15 +107,24 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Turns, until somebody stops the loop."""
-        roll = self._random.random
+        roll, timed = self._random.random, self._timed
         while not self._stopping:  # type: ignore[attr-defined]
-            self._take_due()
+            if not self._turns or (timed and timed[0][0] <= self.now_s):
+                self._take_due()
             turns, self._turns = self._turns, []
             if len(turns) > 1:
                 turns.sort(key=lambda _: roll())
             for turn in turns:
-                if turn.callback is not None:
-                    self._run(turn)
+                if turn.callback is None:
+                    continue
+                try:
+                    turn.context.run(turn.callback, *turn.args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except Killed:
+                    continue
+                except BaseException as error:  # noqa: BLE001 - as asyncio does: the loop goes on
+                    self._faulty(error)
 
     def _take_due(self) -> None:
         """What is due now can run; if nothing can, time moves to what is due next."""
@@ -126,16 +136,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 turns.append(due)
         if not turns:
             raise Deadlock
-
-    def _run(self, turn: _Turn) -> None:
-        try:
-            turn.context.run(turn.callback, *turn.args)  # type: ignore[arg-type]
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except Killed:
-            return
-        except BaseException as error:  # noqa: BLE001 - as asyncio does: the loop goes on
-            self._faulty(error)
 
     def _told(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
@@ -151,7 +151,19 @@ def turn() -> Generator[None, None, None]:
 
 async def pause(seconds: float) -> None:
     """Simulated seconds: nobody waits for them."""
-    await asyncio.sleep(seconds)
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+    timer = loop.call_later(seconds, _over, waiter)
+    try:
+        await waiter
+    except BaseException:
+        timer.cancel()
+        raise
+
+
+def _over(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 async def never() -> None:

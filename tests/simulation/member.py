@@ -24,7 +24,7 @@ from services.chassis.startup import wait_for_store
 from services.chassis.store import Plan, StoreError
 from services.chassis.timers import Timers
 from tests.simulation.bus import Others, Publisher, Reader
-from tests.simulation.loop import OWNER, Killed, never, pause
+from tests.simulation.loop import OWNER, Killed, SimulatedLoop, never, pause
 from tests.simulation.outside import Http, Mail
 from tests.simulation.store import Database, Handle
 
@@ -40,15 +40,15 @@ class Poisoned(Exception):
 
 
 class MemberClock:
-    def __init__(self, loop: asyncio.AbstractEventLoop, offset_s: float) -> None:
+    def __init__(self, loop: SimulatedLoop, offset_s: float) -> None:
         self._loop = loop
         self.offset_s = offset_s
 
     def now_us(self) -> int:
-        return BASE_US + round((self._loop.time() + self.offset_s) * 1_000_000)
+        return BASE_US + round((self._loop.now_s + self.offset_s) * 1_000_000)
 
     def monotonic_s(self) -> float:
-        return self._loop.time()
+        return self._loop.now_s
 
 
 class Poisonable:
@@ -165,15 +165,20 @@ class Member:
 
     async def _tick_often(self, timers: Timers, every_s: float) -> None:
         """As `Timers.run`, but for the ticks that would find nothing: an idle hour is short."""
-        database, seen, next_us = self.store.database, -1, 0
+        database, seen, next_us, at = self.store.database, -1, 0, -1
+        assert self.parts is not None
+        positions = self.parts.positions
         while True:
             await pause(every_s)
             if seen != database.commits:
                 seen = database.commits
                 next_us = database.one("SELECT min(due_us) FROM timers")
-            due = 0 < next_us <= self.clock.now_us()
-            if due or timers._ends or database.away or not self._hears_all(timers):
+            if 0 < next_us <= self.clock.now_us() or timers._ends or database.away:
                 await timers.tick()
+            elif at != positions.generation or not timers._ears:
+                # Deaf after an error or a new assignment, until every partition was heard.
+                await timers.tick()
+                at = positions.generation if self._hears_all(timers) else -1
 
     def _hears_all(self, timers: Timers) -> bool:
         assert self.parts is not None

@@ -148,7 +148,7 @@ async def _through(member: Member) -> bool:
     """The way there and back: whether the answer arrives. Raises where nothing happens."""
     world, roll = member.world, member.world.random.random
     mood = world.mood
-    await pause(world.broker.manners.latency_s * roll())
+    await pause(world.broker.manners.way_s(roll(), world.loop.now_s))
     if member.dead:
         await never()
     if mood.silent_until_s > world.loop.now_s:

@@ -109,6 +109,7 @@ class Scenario:
     latency_s: float = 0.02
     batch_max: int = 1_000
     guarded: int = 50
+    together_s: float = 0.0
 
     @classmethod
     def of(cls, seed: int, orders: int = 12) -> Self:
@@ -132,6 +133,8 @@ class Scenario:
             latency_s=random.choice((0.0, 0.02, 0.1, 0.4)),
             batch_max=random.choice((1, 3, 20, 20, 1_000, 1_000, 1_000, 1_000)),
             guarded=random.choice((2, 2, 2, 50)),
+            # What arrives together shares a transaction; else nine of ten hold one message.
+            together_s=random.choice((0.0, 0.0, 0.1, 0.3, 0.3)),
         )
 
     def without(

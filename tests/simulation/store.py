@@ -98,7 +98,7 @@ class Database:
 
     @property
     def away(self) -> bool:
-        return self.away_until_s > asyncio.get_running_loop().time()
+        return bool(self.away_until_s) and self.away_until_s > asyncio.get_running_loop().time()
 
     def close(self) -> None:
         """Nobody looks at it any more."""

@@ -69,7 +69,9 @@ def test_what_never_happened_makes_a_run_void() -> None:
 @pytest.mark.parametrize("kind", VERBS)
 def test_an_operators_verb_is_obeyed_and_nothing_breaks(kind: str) -> None:
     """Told of every order at moments spread over its life; what is paused is resumed."""
-    scenario = replace(Scenario.of(1), services=SLIM, customers=(), rates={"drop": 0.3})
+    scenario = replace(
+        Scenario.of(1), services=SLIM, customers=(), rates={"drop": 0.3}, together_s=0.0
+    )
     told_at = ((order.id, order.at_s + late_s) for order in scenario.orders for late_s in (0.05, 1))
     faults = tuple(Fault(n, at_s, kind, order, 0.5) for n, (order, at_s) in enumerate(told_at))
     told = tell(replace(scenario, faults=faults))

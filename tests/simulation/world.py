@@ -29,7 +29,6 @@ from services.chassis import failpoints, positions
 from services.chassis.assembly import Program
 from services.chassis.codec import Codec
 from services.chassis.envelope import Cause, Maker
-from services.chassis.messages import TopicPartition
 from services.chassis.settings import Settings
 from services.crm.__main__ import SERVICE as CRM
 from services.inventory.__main__ import SERVICE as INVENTORY
@@ -109,6 +108,7 @@ class World:
         self.count = partial(self._count)
         self.broker = Broker(scenario.partitions, self.random, self._count, self.trace)
         self.broker.manners.latency_s = scenario.latency_s
+        self.broker.manners.together_s = scenario.together_s
         for kind, rate in scenario.rates.items():
             if kind.startswith("gateway_"):
                 setattr(self.mood, kind.removeprefix("gateway_"), rate)
@@ -297,9 +297,8 @@ class World:
     def _unread(self, name: str, database: Database) -> str:
         rows = database.rows("SELECT topic, partition, next FROM offsets")
         at = {(str(topic), partition): next_ for topic, partition, next_ in rows}
-        for topic in topics_read_by(name):
-            for partition in range(self.broker.partitions):
-                needed = self.broker.log(TopicPartition(topic.name, partition)).needed
-                if int(str(at.get((topic.name, partition), 0))) < needed:
-                    return f"has not read {topic.name}[{partition}]"
+        read = {topic.name for topic in topics_read_by(name)}
+        for (topic, partition), log in self.broker.logs.items():
+            if topic in read and int(str(at.get((topic, partition), 0))) < log.needed:
+                return f"has not read {topic}[{partition}]"
         return ""

@@ -38,9 +38,6 @@ EXCEPTIONS: dict[Place, str] = {
     ("parameters", "orchestrator/engine/shell.py", "_effect"): (
         "called for every message: names cost time there"
     ),
-    ("waiting_in_tests", "tests/simulation/loop.py", "asyncio.sleep"): (
-        "its seconds are simulated: the clock jumps, nobody waits"
-    ),
     ("nesting", "services/chassis/bus_admin.py", "Tail.records"): (
         "a generator that yields inside the loop over partitions of a poll"
     ),
