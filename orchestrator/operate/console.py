@@ -30,6 +30,7 @@ from orchestrator.operate.bulk_api import BulkVerbs
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
 from orchestrator.operate.deadletters import DeadLetters
+from orchestrator.operate.history import History
 from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.login import Ways, login_routes
@@ -95,6 +96,7 @@ class Served(NamedTuple):
     routes: list[BaseRoute]
     live: Live
     runner: BulkRunner
+    history: History
 
 
 def console_routes(parts: Parts) -> Served:
@@ -102,12 +104,13 @@ def console_routes(parts: Parts) -> Served:
     sagas = SagaTelling(reading, parts.database, telling, load_catalogue(), parts.audit)
     bulk = (parts.store, reading, sagas, parts.audit, clock)
     operations, runner = Operations(*bulk), BulkRunner(*bulk)
-    scraping = Scraping(parts.surfaces, clock)
+    scraping, history = Scraping(parts.surfaces, clock), History(parts.store, reading)
     letters = LetterTelling(parts.surfaces, telling, parts.audit)
     machine = LocalMachine(parts.home)
     lessons = Lessons(telling, machine, clock)
     told = (sagas, operations, runner.held, parts.audit, letters, lessons, machine)
-    site, live = composed(Sources(reading, *told, scraping, parts.tails, clock, parts.counted))
+    looks = (scraping, history, parts.tails, clock, parts.counted)
+    site, live = composed(Sources(reading, *told, *looks))
     given: list[BaseRoute] = [
         *routes(reading, draw),
         *DeadLetters(letters).routes(),
@@ -118,7 +121,7 @@ def console_routes(parts: Parts) -> Served:
         *login_routes(parts.sessions, parts.gate, site.login, parts.ways),
         *site.routes(),
     ]
-    return Served(given, live, runner)
+    return Served(given, live, runner, history)
 
 
 def provider_of(settings: ConsoleSettings, clock: Clock) -> OidcLogin | None:
@@ -212,8 +215,8 @@ class Console:
         own = (audit, store, counted, sessions, gate, home, ways)
         parts = Parts(reading, database, surfaces, self._tails(stack), telling, *own)
         served = console_routes(parts)
-        running = asyncio.create_task(served.runner.run())
-        stack.callback(running.cancel)
+        for work in (served.runner.run(), served.history.run()):
+            stack.callback(asyncio.create_task(work).cancel)
         app = secured(served.routes, gate, observe=self.metrics.http_request)
         return app, served.live
 

@@ -103,6 +103,14 @@ WHERE journal.seq > (SELECT coalesce(max(seq), 0) FROM journal) - :window
     AND sagas.definition = :definition
 GROUP BY journal.from_state, journal.to_state ORDER BY journal.from_state, journal.to_state
 
+-- name: journal.notable
+-- Of the last :window lines: a saga ended without success or stopped, or a person said something.
+SELECT journal.*, sagas.saga_id, sagas.reason AS why FROM journal JOIN sagas ON sagas.id = journal.saga
+WHERE journal.seq > (SELECT coalesce(max(seq), 0) FROM journal) - :window
+    AND (substr(journal.what, 1, 5) = 'verb_' OR (journal.to_state <> journal.from_state
+        AND journal.to_state IN ('compensated', 'needs_operator')))
+ORDER BY journal.seq DESC LIMIT :limit
+
 -- name: journal.last
 SELECT coalesce(max(seq), 0) AS seq FROM journal
 

@@ -182,6 +182,11 @@ class Reading:
         usual = {place: each.p95_us for place, each in (await self.usual()).items()}
         return replace(wanted, usual=usual)
 
+    async def notable(self, limit: int) -> list[Found]:
+        """The newest first, among the last MOVES_LINES lines; `why` a saga turned back."""
+        params = {"window": MOVES_LINES, "limit": limit}
+        return await self._database.read(SQL["journal.notable"], params)
+
     async def stuck(self, wanted: Filter) -> Stuck:
         wanted, now_us = await self._knowing(wanted), self.now_us()
         params: dict[str, Value] = {

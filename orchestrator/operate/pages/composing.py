@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.operate.auditing import Audit
 from orchestrator.operate.bulk import Operations
+from orchestrator.operate.history import History
 from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.machine import Machine
@@ -49,6 +50,7 @@ class Sources:
     lessons: Lessons
     machine: Machine
     scraping: Scraping
+    history: History
     tails: Tails
     clock: Clock
     counted: Counted
@@ -56,7 +58,7 @@ class Sources:
 
 def views(sources: Sources) -> Sequence[View]:
     return (
-        overview_view(sources.reading, sources.scraping),
+        overview_view(sources.reading, sources.scraping, sources.history, sources.lessons),
         stuck_view(sources.reading),
         sagas_view(sources.reading),
         saga_view(sources.reading),

@@ -7,12 +7,14 @@ long sagas stay in a state is what the orchestrator measured since it began.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from markupsafe import Markup
 
-from orchestrator.operate.counting import sorts
+from orchestrator.operate.counting import Sort, sorts
 from orchestrator.operate.flowing import HEATS, Traffic, differences, flow_of
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.pictures import draw
@@ -52,17 +54,10 @@ def flow_view(reading: Reading, scraping: Scraping) -> View:
         name, version = asked.get("definition"), asked.get("version")
         versions = [each for each in reading.views.definitions if each.name == name]
         saga = chosen(name, version, versions)
-        now: dict[str, int] = {}
-        stuck: dict[str, int] = {}
-        for sort, n in (await sorts(reading)).items():
-            if sort.definition == name:
-                now[sort.state] = now.get(sort.state, 0) + n
-                stuck[sort.state] = stuck.get(sort.state, 0) + n * bool(sort.stuck)
         window, heat = _asked(asked, "window", WINDOWS, "1h"), _asked(asked, "heat", HEATS, "")
         went = await reading.moves(name, reading.now_us() - WINDOWS[window] * 1_000_000)
-        took_s = await _took_s(scraping, name)
-        numbers = Traffic(now, stuck, went, took_s, counted=True, heat=heat)
-        flow = flow_of(saga, numbers)
+        took_s, numbers = await _took_s(scraping, name), traffic(await sorts(reading), name)
+        flow = flow_of(saga, replace(numbers, went=went, took_s=took_s, heat=heat))
         older = [each for each in versions if each.version < saga.version]
         before = max(older, key=lambda each: each.version, default=None)
         return {
@@ -85,6 +80,16 @@ def flow_view(reading: Reading, scraping: Scraping) -> View:
         }
 
     return View("flow", "/flow/{definition}", "Flow", context, ("picture",), every_s=2.0)
+
+
+def traffic(opened: Mapping[Sort, int], name: str) -> Traffic:
+    """How many sagas of a definition are in each state, and how many of them stuck."""
+    now, stuck = Counter[str](), Counter[str]()
+    for sort, n in opened.items():
+        if sort.definition == name:
+            now[sort.state] += n
+            stuck[sort.state] += n * bool(sort.stuck)
+    return Traffic(now, stuck, counted=True)
 
 
 def _asked(asked: Question, name: str, known: Collection[str], usual: str) -> str:

@@ -1,67 +1,84 @@
 """Whether all is well: what is open, how it ended, what is stuck, who runs, what happened last.
 
-Every number leads to the list that it counts. Shows what the API shows; owns no number.
+Every number leads to the list that it counts. Shows what the API shows; owns no number. Before the
+first saga it says how to start one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Final
 
-from orchestrator.engine.machine import Phase
+from markupsafe import Markup
+
+from orchestrator.operate.counting import Sort, sorts
 from orchestrator.operate.database import Found
-from orchestrator.operate.filters import Filter
-from orchestrator.operate.pages.view import Context, Question, View
-from orchestrator.operate.reading import Reading
+from orchestrator.operate.flowing import flow_of
+from orchestrator.operate.history import History, numbers
+from orchestrator.operate.lessons import Lessons
+from orchestrator.operate.pages.flow import chosen, traffic
+from orchestrator.operate.pages.tiles import tiles, watched
+from orchestrator.operate.pages.view import Context, NoPage, Question, View
+from orchestrator.operate.reading import MOVES_LINES, Reading
+from orchestrator.operate.sagas import Views
 from orchestrator.operate.scraping import Process, Scraping
-from orchestrator.operate.shapes import of_counts, of_line, of_stuck
+from orchestrator.operate.shapes import of_line
+from orchestrator.operate.svg.flow import SMALL, draw_flow
+from orchestrator.operate.trends import RANGES, Trend
 
-LINES_LOOKED_AT: Final = 500
 NOTABLE_MAX: Final = 10
-SEVERE: Final = frozenset({"compensation_failed", "contract", "orphan_version"})
-_NOTABLE: Final = frozenset({Phase.COMPENSATED, Phase.NEEDS_OPERATOR})
+USUAL: Final = "1h"
 
 
-def overview_view(reading: Reading, scraping: Scraping) -> View:
+def overview_view(reading: Reading, scraping: Scraping, history: History, lessons: Lessons) -> View:
     async def context(asked: Question) -> Context:
-        del asked
-        now_us = reading.now_us()
-        stuck = of_stuck(await reading.stuck(Filter()), now_us, members=1)
-        opened = await reading.open_counts()
-        counts = of_counts(await reading.finished_counts(), opened, {}, now_us)
-        last = await reading.journal_last()
-        lines = await reading.journal_since(max(0, last - LINES_LOOKED_AT), LINES_LOOKED_AT)
-        notable = [of_line(row) for row in reversed(lines) if is_notable(row)]
-        groups = stuck["groups"]
-        assert isinstance(groups, list)
+        range_ = asked.get("range", USUAL)
+        if range_ not in RANGES:
+            raise _no_range(range_)
+        now = await numbers(reading)
+        trend = Trend(await history.samples(), now, RANGES[range_])
+        notable = await reading.notable(NOTABLE_MAX)
         return {
-            **counts,
-            **shares(counts),
-            "stuck": stuck["stuck"],
-            "severe": sum(each["count"] for each in groups if each["reason"] in SEVERE),
-            "oldest_stuck_s": max((each["oldest_s"] for each in groups), default=None),
-            "notable": notable[:NOTABLE_MAX],
+            "tiles": tiles(trend, now),
+            "watched": watched(trend),
+            "range": range_,
+            "ranges": list(RANGES),
+            "started": now.started,
+            "unavailable": "" if now.started else lessons.unavailable(),
+            **flow_now(await sorts(reading), reading.views),
+            "notable": [{**of_line(row), "why": why(row)} for row in notable],
+            "lines": MOVES_LINES,
             "processes": [of_process(each) for each in (await scraping.look()).values()],
         }
 
-    return View("overview", "/", "Overview", context, ("now",), 2.0)
+    return View("overview", "/", "Overview", context, ("tiles", "flow", "services", "notable"))
 
 
-def shares(counts: Context) -> Context:
-    """Of what has finished, in per cent; None while nothing has."""
-    phases = counts["phases"]
-    assert isinstance(phases, dict)
-    ends = {name: phases.get(name, 0) for name in (Phase.COMPLETED, Phase.COMPENSATED)}
-    all_of_them = sum(ends.values())
+def flow_now(opened: Mapping[Sort, int], views: Views) -> Context:
+    """Where the open sagas of the busiest definition stand, and how many others have."""
+    counts = {
+        name: sum(n for sort, n in opened.items() if sort.definition == name)
+        for name in views.names
+    }
+    name = max(counts, key=lambda each: counts[each])
+    saga = chosen(name, "", [each for each in views.definitions if each.name == name])
+    flow = replace(flow_of(saga, traffic(opened, name)), size=SMALL)
+    flow = replace(flow, edges=dict.fromkeys(flow.edges))
     return {
-        f"{name}_share": round(100 * number / all_of_them, 1) if all_of_them else None
-        for name, number in ends.items()
+        "definition": name,
+        "others": {each: n for each, n in counts.items() if each != name},
+        # Every module of `svg` escapes what it is given.
+        "wide": Markup(draw_flow(flow)),  # noqa: S704
+        "narrow": Markup(draw_flow(flow, upright=True)),  # noqa: S704
     }
 
 
-def is_notable(row: Found) -> bool:
-    """A saga ended without success or stopped, or a person said something."""
-    ended = row["to_state"] in _NOTABLE and row["to_state"] != row["from_state"]
-    return ended or str(row["what"]).startswith("verb_")
+def why(row: Found) -> str:
+    """Of a saga that turned back its reason; else what the line says."""
+    turned = row["to_state"] == "compensated" and str(row["why"])
+    return turned or str(row["detail"]).removeprefix("baton.")
 
 
 def of_process(process: Process) -> Context:
@@ -72,3 +89,12 @@ def of_process(process: Process) -> Context:
         "lag_s": process.most("saga_consumer_lag_seconds"),
         "letters": process.total("saga_dead_letters_pending"),
     }
+
+
+def _no_range(given: str) -> NoPage:
+    return NoPage(
+        "No such range",
+        f"There are no lines over {given}; choose one of these.",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        links={each: f"/?range={each}" for each in RANGES},
+    )

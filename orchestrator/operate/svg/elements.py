@@ -32,8 +32,10 @@ def link(address: str, label: str, *children: str) -> str:
     return element("a", *children, href=address, aria_label=label)
 
 
-def picture(width: float, height: float, label: str, *children: str, name: str = "") -> str:
-    """The whole: `label` says what it shows; its links stay reachable one by one."""
+def picture(
+    width: float, height: float, label: str, *children: str, name: str = "", role: str = "group"
+) -> str:
+    """The whole: `label` says what it shows. In a group the links stay reachable one by one."""
     return element(
         "svg",
         titled(label),
@@ -42,7 +44,7 @@ def picture(width: float, height: float, label: str, *children: str, name: str =
         viewBox=f"0 0 {_text(width)} {_text(height)}",
         width=width,
         height=height,
-        role="group",
+        role=role,
         aria_label=label,
         xmlns="http://www.w3.org/2000/svg",
     )

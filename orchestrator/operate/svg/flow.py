@@ -13,10 +13,23 @@ from html import escape
 
 from orchestrator.operate.svg.elements import element, link, picture, text, titled
 
-LETTER_W, TOLD_W, PAD, BOX_H, GAP_X, GAP_Y, LANE = 9.0, 7.0, 12.0, 46.0, 44.0, 18.0, 64.0
-MIN_W, TOP, LEFT, RAIL = 104.0, 24.0, 12.0, 26.0
+LETTER_W, TOLD_W, PAD = 9.0, 7.0, 12.0
+MIN_W, TOP, LEFT, RAIL, SIDE = 104.0, 24.0, 12.0, 26.0, 9.0
 MANY = 100
 Place = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How high a box is, and how far from the next one, and from the lane below."""
+
+    box_h: float
+    gap_x: float
+    gap_y: float
+    lane: float
+
+
+WHOLE, SMALL = Size(46.0, 44.0, 18.0, 64.0), Size(42.0, 26.0, 12.0, 34.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +61,15 @@ class FlowColumn:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`edges`: (from, to) → how many went there lately, None where nobody counted."""
+    """`edges`: (from, to) → how many went there lately, None where nobody counted.
+
+    Small, it is nearer together, and a state where nothing is says no number.
+    """
 
     title: str
     columns: tuple[FlowColumn, ...]
     edges: Mapping[tuple[str, str], int | None]
+    size: Size = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +79,22 @@ class FlowBox:
     width: float
     state: FlowState
     below: bool
+    size: Size
+
+    @property
+    def height(self) -> float:
+        return self.size.box_h
 
     @property
     def middle(self) -> Place:
-        return self.x + self.width / 2, self.y + BOX_H / 2
+        return self.x + self.width / 2, self.y + self.height / 2
 
 
 def draw_flow(flow: Flow, *, upright: bool = False) -> str:
     boxes = list(placed(flow, upright=upright))
     by_name = {box.state.name: box for box in boxes}
     width = max(box.x + box.width for box in boxes) + LEFT + RAIL * upright
-    height = max(box.y for box in boxes) + BOX_H + TOP + RAIL
+    height = max(box.y for box in boxes) + flow.size.box_h + TOP + RAIL
     drawn = []
     for (here, there), n in flow.edges.items():
         ends = by_name[here], by_name[there]
@@ -80,7 +102,7 @@ def draw_flow(flow: Flow, *, upright: bool = False) -> str:
             rail = width - LEFT - 4 if upright else height - TOP
             drawn.append(_by_rail(*ends, n, rail=rail, upright=upright))
         else:
-            drawn.append(_edge(*ends, n, upright=upright))
+            drawn.append(_edge(*ends, n, boxes if upright else []))
     name = "flow upright" if upright else "flow"
     return picture(width, height, flow.title, *drawn, *map(_box, boxes), name=name)
 
@@ -90,28 +112,27 @@ def placed(flow: Flow, *, upright: bool = False) -> Iterator[FlowBox]:
     if upright:
         yield from _upright(flow)
         return
-    x, lane_y = LEFT, _lane_y(flow)
+    x, lane_y, size = LEFT, _lane_y(flow), flow.size
     for column in flow.columns:
         width = _width((*column.above, *column.below))
         for states, top, below in ((column.above, TOP, False), (column.below, lane_y, True)):
             for n, state in enumerate(states):
-                yield FlowBox(x, top + n * (BOX_H + GAP_Y), width, state, below)
-        x += width + GAP_X
+                yield FlowBox(x, top + n * (size.box_h + size.gap_y), width, state, below, size)
+        x += width + size.gap_x
 
 
 def _upright(flow: Flow) -> Iterator[FlowBox]:
     """Forward on the left from top to bottom, its undo beside it on the right."""
     left_w = _width([state for column in flow.columns for state in column.above])
     right_w = _width([state for column in flow.columns for state in column.below])
-    y = TOP
+    y, size = TOP, flow.size
+    row_h, right = size.box_h + size.gap_y, LEFT + left_w + WHOLE.gap_x / 2
     for column in flow.columns:
         for n, state in enumerate(column.above):
-            yield FlowBox(LEFT, y + n * (BOX_H + GAP_Y), left_w, state, below=False)
+            yield FlowBox(LEFT, y + n * row_h, left_w, state, below=False, size=size)
         for n, state in enumerate(column.below):
-            x = LEFT + left_w + GAP_X / 2
-            yield FlowBox(x, y + n * (BOX_H + GAP_Y), right_w, state, below=True)
-        rows = max(len(column.above), len(column.below))
-        y += rows * (BOX_H + GAP_Y) + GAP_Y * 2
+            yield FlowBox(right, y + n * row_h, right_w, state, below=True, size=size)
+        y += max(len(column.above), len(column.below)) * row_h + size.gap_y * 2
 
 
 def _width(states: Sequence[FlowState]) -> float:
@@ -122,17 +143,18 @@ def _width(states: Sequence[FlowState]) -> float:
 
 def _lane_y(flow: Flow) -> float:
     rows = max(len(column.above) for column in flow.columns)
-    return TOP + rows * (BOX_H + GAP_Y) - GAP_Y + LANE
+    return TOP + rows * (flow.size.box_h + flow.size.gap_y) - flow.size.gap_y + flow.size.lane
 
 
 def _box(box: FlowBox) -> str:
     state = box.state
     told = _told(state)
+    shown = "" if box.size is SMALL and state.now == 0 else _shown(state)
     label = f"{state.label}: {told}" if told else state.label
     shape = [
-        element("rect", x=box.x, y=box.y, width=box.width, height=BOX_H, rx=6, class_="node"),
+        element("rect", x=box.x, y=box.y, width=box.width, height=box.height, rx=6, class_="node"),
         text(box.x + PAD, box.y + 19, f"{state.glyph} {state.label}", class_="name"),
-        text(box.x + PAD, box.y + 36, _shown(state), class_="told bad" if state.stuck else "told"),
+        text(box.x + PAD, box.y + 36, shown, class_="told bad" if state.stuck else "told"),
     ]
     if state.heat:
         long = (box.width - 2 * PAD) * state.heat
@@ -162,12 +184,32 @@ def _shown(state: FlowState) -> str:
     return f"{told} · p95 {state.took}" if state.took else told
 
 
-def _edge(here: FlowBox, there: FlowBox, n: int | None, *, upright: bool) -> str:
+def _edge(here: FlowBox, there: FlowBox, n: int | None, stacked: Sequence[FlowBox]) -> str:
+    """`stacked`: the boxes of an upright picture, of which one may stand between."""
+    upright = bool(stacked)
+    if upright and _between(here, there, stacked):
+        return _by_side(here, there, n)
     start, end = _ends(here, there, upright=upright)
-    path = _path(start, end, straight=_neighbours(here, there, upright=upright))
+    path = _path(start, end, straight=upright or _neighbours(here, there))
     x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
     label = text(x, y - 4, str(n), text_anchor="middle", class_="count") if n else ""
     tip = _arrow(end, _way(start, end))
+    return _drawn(here, there, n, path, tip + label)
+
+
+def _between(here: FlowBox, there: FlowBox, boxes: Sequence[FlowBox]) -> bool:
+    low, high = sorted((here.y, there.y))
+    return here.x == there.x and any(each.x == here.x and low < each.y < high for each in boxes)
+
+
+def _by_side(here: FlowBox, there: FlowBox, n: int | None) -> str:
+    """Around what stands between, on the outer side."""
+    edge = here.x + here.width if here.below else here.x
+    side = edge + SIDE if here.below else edge - SIDE
+    start, end = here.middle[1] - 13, there.middle[1] + 13
+    path = f"M{edge:.0f} {start:.0f}H{side:.0f}V{end:.0f}H{edge:.0f}"
+    tip = _arrow((edge, end), "left" if here.below else "right")
+    label = text(side, (start + end) / 2, str(n), text_anchor="middle", class_="count") if n else ""
     return _drawn(here, there, n, path, tip + label)
 
 
@@ -179,9 +221,9 @@ def _by_rail(here: FlowBox, there: FlowBox, n: int | None, *, rail: float, uprig
         path = f"M{start_x:.0f} {starts:.0f}H{rail:.0f}V{ends:.0f}H{end_x:.0f}"
         return _drawn(here, there, n, path, _arrow((end_x, ends), "left"))
     start_x, end_x = here.middle[0] + 6, there.middle[0] - 6
-    foot = BOX_H
-    path = f"M{start_x:.0f} {here.y + foot:.0f}V{rail:.0f}H{end_x:.0f}V{there.y + foot:.0f}"
-    return _drawn(here, there, n, path, _arrow((end_x, there.y + foot), "up"))
+    start_y, end_y = here.y + here.height, there.y + there.height
+    path = f"M{start_x:.0f} {start_y:.0f}V{rail:.0f}H{end_x:.0f}V{end_y:.0f}"
+    return _drawn(here, there, n, path, _arrow((end_x, end_y), "up"))
 
 
 def _drawn(here: FlowBox, there: FlowBox, n: int | None, path: str, ends: str) -> str:
@@ -194,12 +236,10 @@ def _drawn(here: FlowBox, there: FlowBox, n: int | None, path: str, ends: str) -
     return element("g", titled(told), line, ends, class_=classes)
 
 
-def _neighbours(here: FlowBox, there: FlowBox, *, upright: bool) -> bool:
+def _neighbours(here: FlowBox, there: FlowBox) -> bool:
     """Nothing can stand between them."""
     gap = there.x - (here.x + here.width) if there.x > here.x else here.x - (there.x + there.width)
-    if upright:
-        return abs(there.y - here.y) <= 2 * (BOX_H + GAP_Y) or here.below != there.below
-    return gap <= GAP_X or here.below != there.below
+    return gap <= here.size.gap_x or here.below != there.below
 
 
 def _ends(here: FlowBox, there: FlowBox, *, upright: bool) -> tuple[Place, Place]:
@@ -210,19 +250,15 @@ def _ends(here: FlowBox, there: FlowBox, *, upright: bool) -> tuple[Place, Place
         start_x, end_x = here.x + here.width * right, there.x + there.width * (not right)
         return (start_x, hy), (end_x, ty)
     down = ty > hy
-    return (hx, here.y + BOX_H * down), (tx, there.y + BOX_H * (not down))
+    return (hx, here.y + here.height * down), (tx, there.y + there.height * (not down))
 
 
 def _path(start: Place, end: Place, *, straight: bool) -> str:
     (sx, sy), (ex, ey) = start, end
     if straight:
         return f"M{sx:.0f} {sy:.0f}L{ex:.0f} {ey:.0f}"
-    bow = BOX_H / 2 + 14
-    if abs(ex - sx) >= abs(ey - sy):
-        return (
-            f"M{sx:.0f} {sy:.0f}C{sx:.0f} {sy + bow:.0f} {ex:.0f} {ey + bow:.0f} {ex:.0f} {ey:.0f}"
-        )
-    return f"M{sx:.0f} {sy:.0f}C{sx + bow:.0f} {sy:.0f} {ex + bow:.0f} {ey:.0f} {ex:.0f} {ey:.0f}"
+    bow = WHOLE.box_h / 2 + 14
+    return f"M{sx:.0f} {sy:.0f}C{sx:.0f} {sy + bow:.0f} {ex:.0f} {ey + bow:.0f} {ex:.0f} {ey:.0f}"
 
 
 def _way(start: Place, end: Place) -> str:

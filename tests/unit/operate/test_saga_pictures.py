@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,7 +15,7 @@ from test_pages import HOSTILE
 from orchestrator.engine.draw import edges
 from orchestrator.operate.flowing import FIRST, Traffic, flow_of
 from orchestrator.operate.pictures import draw
-from orchestrator.operate.svg.flow import BOX_H, FlowBox, draw_flow, placed, standalone
+from orchestrator.operate.svg.flow import SMALL, WHOLE, FlowBox, Size, draw_flow, placed, standalone
 from orchestrator.operate.svg.sequence import Said, draw_sequence
 from orchestrator.operate.svg.timeline import (
     DUE,
@@ -81,17 +84,61 @@ def test_a_definition_is_drawn_as_it_was_looked_at(name: str) -> None:
     assert drawn == (GOLDEN / f"{name}.svg").read_text()
 
 
+@pytest.mark.parametrize("size", [WHOLE, SMALL], ids=["whole", "small"])
 @pytest.mark.parametrize("upright", [False, True])
-def test_no_box_overlaps_another(saga: Saga[object], *, upright: bool) -> None:
-    """Neither lying nor upright."""
-    boxes = list(placed(flow_of(saga, Traffic(counted=True)), upright=upright))
+def test_no_box_overlaps_another(saga: Saga[object], size: Size, *, upright: bool) -> None:
+    """Neither lying nor upright, large or small."""
+    flow = replace(flow_of(saga, Traffic(counted=True)), size=size)
+    boxes = list(placed(flow, upright=upright))
 
     assert [pair for pair in combinations(boxes, 2) if overlap(*pair)] == []
 
 
+@pytest.mark.parametrize("size", [WHOLE, SMALL], ids=["whole", "small"])
+def test_no_line_passes_behind_a_box(saga: Saga[object], size: Size) -> None:
+    """Upright, what stands between two states is gone around."""
+    flow = replace(flow_of(saga, Traffic()), size=size)
+    boxes = list(placed(flow, upright=True))
+    lines = re.findall('d="(M[^"]*)" class="line"', draw_flow(flow, upright=True))
+
+    assert len(lines) == len(flow.edges)
+    assert [(line, box.state.name) for line in lines for box in boxes if crosses(line, box)] == []
+
+
+def crosses(line: str, box: FlowBox) -> bool:
+    """Of lines that are straight or have corners; touching is not crossing."""
+    places = list(corners(line))
+    for (x, y), (to_x, to_y) in pairwise(places):
+        for n in range(1, 100):
+            at = x + (to_x - x) * n / 100, y + (to_y - y) * n / 100
+            inside = box.x + 1 < at[0] < box.x + box.width - 1
+            if inside and box.y + 1 < at[1] < box.y + box.height - 1:
+                return True
+    return False
+
+
+def corners(line: str) -> Iterator[tuple[float, float]]:
+    x = y = 0.0
+    for letter, numbers in re.findall("([MLHV])([^MLHV]*)", line):
+        told = [float(each) for each in numbers.split()]
+        x = told[0] if letter != "V" else x
+        y = told[-1] if letter != "H" else y
+        yield x, y
+
+
+def test_small_says_no_number_where_nothing_is() -> None:
+    """To the eye; who has it read to him still hears it."""
+    numbers = Traffic({"awaiting_payment": 2}, {}, {}, counted=True)
+
+    svg = draw_flow(replace(flow_of(FULFILMENT, numbers), size=SMALL))
+
+    assert re.findall(r'class="told">([^<]*)<', svg) == ["2 sagas"]
+    assert 'aria-label="stock: 0 sagas, 0 stuck"' in svg
+
+
 def overlap(one: FlowBox, other: FlowBox) -> bool:
     beside = one.x + one.width <= other.x or other.x + other.width <= one.x
-    above = one.y + BOX_H <= other.y or other.y + BOX_H <= one.y
+    above = one.y + one.height <= other.y or other.y + other.height <= one.y
     return not (beside or above)
 
 

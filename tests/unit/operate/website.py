@@ -24,6 +24,7 @@ from orchestrator.operate.auditing import MIGRATIONS, Audit
 from orchestrator.operate.bulk import Operations
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.database import Database
+from orchestrator.operate.history import History
 from orchestrator.operate.lessons import Lessons
 from orchestrator.operate.letter_telling import LetterTelling
 from orchestrator.operate.login import Ways, login_routes
@@ -56,7 +57,7 @@ class Website:
     app: Starlette
     live: Live
     http: httpx.AsyncClient
-    scraping: Scraping
+    sources: Sources
     sessions: Sessions
     wire: Wire
     runner: BulkRunner
@@ -71,6 +72,14 @@ class Website:
         """The same pages, as a process that has just begun has them."""
         assert self.made is not None
         return self.made()
+
+    @property
+    def scraping(self) -> Scraping:
+        return self.sources.scraping
+
+    @property
+    def history(self) -> History:
+        return self.sources.history
 
     async def page(self, path: str, status: int = 200, *, token: str = TOKEN) -> str:
         answer = await self.http.get(path, headers={"Authorization": f"Bearer {token}"})
@@ -148,8 +157,7 @@ async def website(
         Database(path) as database,
         Surfaces(addresses, transport=transport) as surfaces,
     ):
-        streams: list[tuple[str, int]] = []
-        hands = Hands(playing)
+        streams, hands = list[tuple[str, int]](), Hands(playing)
         wire, kept = Wire(playing), DirectStore(migrations={"console": MIGRATIONS})
         reading, audit = Reading(database, Views(SAGAS), hands), Audit(kept, hands)  # type: ignore[arg-type]
         published = Telling(wire, Maker("console", CODEC, CATALOGUE), Ticking(playing))
@@ -166,6 +174,7 @@ async def website(
             Lessons(published, stack, hands, pause=stack.pause),
             stack,
             Scraping(surfaces, hands),
+            History(kept, reading),  # type: ignore[arg-type]
             Tails(log.opened, hands),
             hands,
             partial(_counting, streams),
@@ -191,7 +200,7 @@ async def website(
                 app,
                 live,
                 http,
-                sources.scraping,
+                sources,
                 sessions,
                 wire,
                 runner,
