@@ -53,7 +53,7 @@ def run(module: str, *arguments: str) -> Part:
 
 def run_costly() -> Part:
     """The tests that `make test` leaves out or cuts short; how many passed, by pytest's report."""
-    argv = ("pytest", "-q", "-m", "costly or searches")
+    argv = ("pytest", "-q", "-n2", "--dist=loadscope", "-m", "costly or searches")
     _say(f"\n{' '.join(argv)}")
     with tempfile.TemporaryDirectory(prefix="baton-prove-") as folder:
         file = Path(folder) / "result.xml"
