@@ -77,10 +77,10 @@ class Intake(Generic[S]):
         self._sent: list[int] = []
         self._sent_at_s = 0.0
         self._submitted = 0
-        self._observed_badly = False
         self._wake = asyncio.Event()
         self._at_rest = asyncio.Event()
-        self._busy = self._stopping = self._in_doubt = False
+        self._busy = self._stopping = self._observed_badly = False
+        self.in_doubt = self._read_again = 0  # commits whose answer was lost; of those, settled
         self.unwritable = ""
         self.relay: Relay | None = None
         self.gateways: Gateways | None = None
@@ -264,7 +264,7 @@ class Intake(Generic[S]):
             except Unavailable as error:
                 # Nobody's fault: the batch stays whole, and is tried until the store can write.
                 self.unwritable = str(error)
-                self._in_doubt |= isinstance(error, InDoubt)
+                self.in_doubt += isinstance(error, InDoubt)
                 _log.error("the database cannot write; trying again", extra={"reason": str(error)})
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
@@ -280,8 +280,8 @@ class Intake(Generic[S]):
             else:
                 self.unwritable = ""
                 self._committed(batch, waiting, applied, started_s)
-                if self._in_doubt:
-                    self._in_doubt = False  # an earlier try is there too: what it said and began
+                if self.in_doubt > self._read_again:
+                    self._read_again = self.in_doubt  # an earlier try: what it said and began
                     self._forget()
                 return
 

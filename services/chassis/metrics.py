@@ -93,6 +93,8 @@ CHASSIS = (
     Family("saga_heartbeat_timestamp_seconds", "gauge", ("service",), "Last beat, unix time"),
     Family("saga_store_operation_seconds", "histogram", ("operation",),
            "One transaction of the database", FAST),
+    Family("saga_commits_in_doubt_total", "counter", ("service",),
+           "Commits whose answer was lost; what one did that landed is in no other counter"),
     Family("saga_store_log_bytes", "gauge", ("service",), "Size of the write-ahead log"),
     Family("saga_http_request_seconds", "histogram", ("route", "method", "code"),
            "HTTP requests to this process", FAST),
@@ -319,6 +321,9 @@ class Metrics:
     def store_operation(self, seconds: float, operation: str = "commit") -> None:
         operation = operation if operation in self._operations else OTHER
         self.meters.observe("saga_store_operation_seconds", (operation,), seconds)
+
+    def commits_in_doubt(self, so_far: int) -> None:
+        self.meters.set("saga_commits_in_doubt_total", (self.service,), so_far)
 
     def store_log(self, size_bytes: int) -> None:
         self.meters.set("saga_store_log_bytes", (self.service,), size_bytes)

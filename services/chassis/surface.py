@@ -87,6 +87,8 @@ class Gauged(Protocol):
     @property
     def unwritable(self) -> str: ...
     @property
+    def in_doubt(self) -> int: ...
+    @property
     def calls_under_way(self) -> int: ...
     @property
     def gateways(self) -> Gateways | None: ...
@@ -212,6 +214,7 @@ class Surface:
         metrics.heartbeat()
         for (topic, event), n in relay.take_published().items():
             metrics.published(topic, event, n)
+        metrics.commits_in_doubt(intake.in_doubt)
         metrics.gateway_calls(intake.calls_under_way)
         if intake.gateways is not None:
             metrics.gateway_unknown(intake.gateways.take_unknown())

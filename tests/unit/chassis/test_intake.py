@@ -75,6 +75,7 @@ async def test_what_a_commit_in_doubt_left_is_read_from_the_database(
     async with working(writer):
         await writer.intake.submit(Ask("a", "r-1", "x"))
         assert (writer.relay.reloads, writer.positions.distrusted) == (reloads, bool(reloads))
+        assert writer.intake.in_doubt == reloads
         writer.load()
         await writer.intake.submit(Ask("b", "r-2", "x"))
     assert writer.relay.reloads == reloads

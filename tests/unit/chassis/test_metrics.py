@@ -127,6 +127,7 @@ def test_each_call_reaches_its_series(metrics: Metrics) -> None:
     metrics.gateway_unknown()
     metrics.gateway_unrecorded(2)
     metrics.store_operation(0.003)
+    metrics.commits_in_doubt(3)
     metrics.store_log(4096)
     metrics.http_request("/orders/{order_id}", "BREW", 418, 0.1)
     mine, topic = {"service": "billing"}, {"service": "billing", "topic": COMMANDS}
@@ -146,6 +147,7 @@ def test_each_call_reaches_its_series(metrics: Metrics) -> None:
             "saga_gateway_unknown_total": mine,
             "saga_gateway_unrecorded_total": mine,
             "saga_store_operation_seconds_sum": {"operation": "commit"},
+            "saga_commits_in_doubt_total": mine,
             "saga_store_log_bytes": mine,
             "saga_http_request_seconds_count": {
                 "route": "/orders/{order_id}",
@@ -156,7 +158,7 @@ def test_each_call_reaches_its_series(metrics: Metrics) -> None:
         }.items()
     }
     assert list(got.values()) == [
-        4, 7, 1.5, 1, 12, 3.5, 1, 2, 1, 5, 1, 2, 0.003, 4096, 1, 1,
+        4, 7, 1.5, 1, 12, 3.5, 1, 2, 1, 5, 1, 2, 0.003, 3, 4096, 1, 1,
     ]  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class Calls:
 class Desk:
     unwritable = ""
     calls_under_way = 3
+    in_doubt = 7
 
     def __init__(self) -> None:
         self.gateways = Calls()
@@ -87,6 +88,12 @@ async def test_what_gateways_do_not_know_is_counted_once(surface: Surface) -> No
     names = ("unknown_total", "unrecorded_total", "calls")
     found = [value(surface, f"saga_gateway_{name}", service="billing") for name in names]
     assert found == [4, 2, 3]
+
+
+async def test_commits_in_doubt_are_told_as_they_stand(surface: Surface) -> None:
+    await surface._measure()
+    await surface._measure()
+    assert value(surface, "saga_commits_in_doubt_total", service="billing") == 7
 
 
 async def test_a_program_looks_at_its_own_tables_through_the_reading_connection(

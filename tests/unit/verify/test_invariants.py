@@ -467,6 +467,38 @@ def test_metrics_that_lie_are_found() -> None:
     ]
 
 
+@pytest.mark.parametrize(("doubts", "status"), [(0, Ruling.VIOLATED), (2, Ruling.UNCHECKED)])
+def test_what_commits_in_doubt_may_have_done_is_no_lie(doubts: int, status: Ruling) -> None:
+    """Counters that are behind cannot be checked then; a metric that hides work is a lie still."""
+    made = small_company()
+    running(made, saga_commits_in_doubt_total=doubts)
+    behind = "orchestrator counts 20 consumed, its tables have 22"
+
+    (verdict,) = check(made.evidence(), only=["I-16"])
+
+    assert verdict.status is status
+    assert verdict.why == ((f"{behind}: 2 of its commits were in doubt",) if doubts else ())
+    assert [str(each) for each in verdict.violations] == ([] if doubts else [behind])
+
+
+def test_what_is_counted_and_never_done_is_a_lie_for_all_doubts() -> None:
+    """A commit in doubt explains what is missing, never what is too much, nor a wrong gauge."""
+    made = small_company()
+    running(made, saga_commits_in_doubt_total=2, saga_parked_keys=3)
+    assert made.surfaces is not None
+    one = made.surfaces["orchestrator"]
+    begun = ("saga_started_total", frozenset({("saga", "fulfilment")}))
+    made.surfaces["orchestrator"] = replace(one, samples={**one.samples, begun: 9.0})
+
+    (verdict,) = check(made.evidence(), only=["I-16"])
+
+    assert verdict.status is Ruling.VIOLATED
+    assert [str(each) for each in verdict.violations] == [
+        "orchestrator counts 3 parked keys, its tables have 0",
+        "orchestrator counts 9 sagas started of fulfilment, its tables have 2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("started", "later_s", "wrong"),
     [
