@@ -44,6 +44,7 @@ from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.saga_verb_api import SagaVerbs
 from orchestrator.operate.sagas import Views
+from orchestrator.operate.saved_views import SavedViews
 from orchestrator.operate.scraping import Scraping
 from orchestrator.operate.service_api import service_routes
 from orchestrator.operate.sessions import Sessions
@@ -109,7 +110,7 @@ def console_routes(parts: Parts) -> Served:
     machine = LocalMachine(parts.home)
     lessons = Lessons(telling, machine, clock)
     told = (sagas, operations, runner.held, parts.audit, letters, lessons, machine)
-    looks = (scraping, history, parts.tails, clock, parts.counted)
+    looks = (scraping, history, parts.tails, SavedViews(parts.store, clock), clock, parts.counted)
     site, live = composed(Sources(reading, *told, *looks))
     given: list[BaseRoute] = [
         *routes(reading, draw),

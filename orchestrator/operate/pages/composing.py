@@ -24,6 +24,7 @@ from orchestrator.operate.pages.overview import overview_view
 from orchestrator.operate.pages.rendering import Rendering
 from orchestrator.operate.pages.saga import saga_view
 from orchestrator.operate.pages.sagas import sagas_view
+from orchestrator.operate.pages.saving import Saving
 from orchestrator.operate.pages.services import services_view
 from orchestrator.operate.pages.site import Site
 from orchestrator.operate.pages.stuck import stuck_view
@@ -32,6 +33,7 @@ from orchestrator.operate.pages.turning import Turning, turn_view
 from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
+from orchestrator.operate.saved_views import SavedViews
 from orchestrator.operate.scraping import Scraping
 from orchestrator.operate.tailing import Tails
 from services.chassis.clock import Clock
@@ -52,6 +54,7 @@ class Sources:
     scraping: Scraping
     history: History
     tails: Tails
+    saved: SavedViews
     clock: Clock
     counted: Counted
 
@@ -60,7 +63,7 @@ def views(sources: Sources) -> Sequence[View]:
     return (
         overview_view(sources.reading, sources.scraping, sources.history, sources.lessons),
         stuck_view(sources.reading),
-        sagas_view(sources.reading),
+        sagas_view(sources.reading, sources.saved),
         saga_view(sources.reading),
         flows_view(sources.reading),
         flow_view(sources.reading, sources.scraping),
@@ -83,6 +86,7 @@ def composed(sources: Sources) -> tuple[Site, Live]:
     site = Site(views(sources), rendering, live, exports(sources.reading))
     site.add(Acting(site, sources.reading, sources.telling, sources.operations).routes())
     site.add(Changing(site, sources.operations).routes())
+    site.add(Saving(site, sources.saved).routes())
     site.add(Redriving(site, sources.letters).routes())
     site.add(Learning(site, sources.lessons, sources.audit).routes())
     site.add(Turning(site, sources.machine, sources.audit).routes())

@@ -17,9 +17,11 @@ from orchestrator.operate.filters import Filter, parse
 from orchestrator.operate.pages.terms import chips, narrowed, said, widened
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import Place, Reading
+from orchestrator.operate.saved_views import SavedViews
 from orchestrator.operate.shapes import of_saga
 from orchestrator.operate.tally import Counts
 from services.chassis.envelope import timestamp
+from services.chassis.store import StoreError
 
 ROWS: Final = 50
 NEW_MAX: Final = 100
@@ -85,7 +87,14 @@ class Facets:
         return self._made
 
 
-def sagas_view(reading: Reading) -> View:
+def sagas_view(reading: Reading, own: SavedViews) -> View:
+    async def mine(actor: str) -> Context:
+        """Without them, the page stands and says why."""
+        try:
+            return {"own": await own.of(actor), "unsaved": ""}
+        except StoreError as fault:
+            return {"own": {}, "unsaved": str(fault)}
+
     numbers = Facets(reading)
 
     async def context(asked: Question) -> Context:
@@ -115,7 +124,7 @@ def sagas_view(reading: Reading) -> View:
             "saved": saved(text, timestamp(now_us)[:10]),
         }
 
-    return View("sagas", "/sagas", "Sagas", context, ("news",))
+    return View("sagas", "/sagas", "Sagas", context, ("news",), own=mine)
 
 
 def facets(text: str, counts: Numbers, definitions: tuple[str, ...]) -> dict[str, list[Choice]]:

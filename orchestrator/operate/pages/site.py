@@ -28,6 +28,7 @@ from services.chassis.access import (
     Guarded,
     Policy,
     Role,
+    actor_of,
     known_to,
     may,
     opened,
@@ -129,7 +130,8 @@ class Site:
             assert isinstance(watching, dict)
             also = [each for each in asked.given if each[0] not in watching]
             live = f"/live?{urlencode([('view', view.name), *also, *watching.items()])}"
-            given = {"title": view.title, **names, "live": live if view.regions else ""}
+            own = await view.own(actor_of(request, None)) if view.own else {}
+            given = {"title": view.title, **names, **own, "live": live if view.regions else ""}
             return self.html(request, view.name, given)
 
         return shown

@@ -60,4 +60,5 @@ class View:
     context: Callable[[Question], Awaitable[Context]]
     regions: tuple[str, ...] = ()
     every_s: float = 1.0
+    own: Callable[[str], Awaitable[Context]] | None = None
     needs: Role = Role.VIEWER

@@ -34,6 +34,7 @@ from orchestrator.operate.pages.view import View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.saga_telling import SagaTelling
 from orchestrator.operate.sagas import Views
+from orchestrator.operate.saved_views import SavedViews
 from orchestrator.operate.scraping import Scraping
 from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.surfaces import Surfaces
@@ -176,6 +177,7 @@ async def website(
             Scraping(surfaces, hands),
             History(kept, reading),  # type: ignore[arg-type]
             Tails(log.opened, hands),
+            SavedViews(kept, hands),  # type: ignore[arg-type]
             hands,
             partial(_counting, streams),
         )
