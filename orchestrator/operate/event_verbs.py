@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -178,16 +177,15 @@ def _print_all(output: Output, rows: list[Seen]) -> None:
 def _teller(output: Output) -> Callable[[Seen], None]:
     """One line or one object at a time, flushed, so that a pipe sees it at once."""
     if output.form is Form.TABLE:
-        return lambda row: print(row.as_line(), flush=True)
+        return lambda row: output.lines([row.as_line()])
     if output.form is Form.CSV:
         output.rows(COLUMNS, [])
-        return _print_csv
-    return lambda row: print(json.dumps(row.as_row()), flush=True)
+        return partial(_csv_line, output)
+    return lambda row: output.stream([row.as_row()])
 
 
-def _print_csv(row: Seen) -> None:
-    cells = {**row.as_row(), "body": json.dumps(row.body)}
-    csv.writer(sys.stdout, lineterminator="\n").writerow(cells[column] for column in COLUMNS)
+def _csv_line(output: Output, row: Seen) -> None:
+    output.rows(COLUMNS, [row.as_row()], heading=False)
     sys.stdout.flush()
 
 

@@ -23,8 +23,10 @@ Row = Mapping[str, object]
 WIDTH_PIPED = 1_000  # whoever reads a pipe wants whole cells, not what fits a terminal
 
 
-# What a stranger wrote must not move the cursor or colour the screen of who reads it.
-_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
+# What a stranger wrote must not move the cursor, colour the screen or turn a line around.
+_TURNS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), *_TURNS], "\ufffd")
+_OF_LINES = {each: shown for each, shown in _CONTROLS.items() if each != ord("\n")}
 
 
 class Form(StrEnum):
@@ -81,14 +83,14 @@ class Output:
     def say(self, text: str) -> None:
         """One line for the person at the terminal; `-q` silences it."""
         if not self.quiet:
-            self.stderr().print(text, markup=False, highlight=False)
+            self.stderr().print(plain(text), markup=False, highlight=False)
 
     def fail(self, what: str, mend: str = "") -> None:
         """Never silenced: what is wrong, then what to type next."""
         console = self.stderr()
-        console.print(f"✖ {what}", style="red", markup=False, highlight=False)
+        console.print(f"✖ {plain(what)}", style="red", markup=False, highlight=False)
         if mend:
-            console.print(f"  → {mend}", markup=False, highlight=False)
+            console.print(f"  → {plain(mend)}", markup=False, highlight=False)
 
     def stderr(self) -> Console:
         return self._console(to_stderr=True)
@@ -96,11 +98,11 @@ class Output:
     def _console(self, *, to_stderr: bool) -> Console:
         from rich.console import Console  # noqa: PLC0415  `baton --help` does without
 
-        plain = not self.color or "NO_COLOR" in os.environ
+        colorless = not self.color or "NO_COLOR" in os.environ
         piped = not (sys.stderr if to_stderr else sys.stdout).isatty()
         return Console(
             stderr=to_stderr,
-            no_color=plain,
+            no_color=colorless,
             soft_wrap=to_stderr,
             emoji=False,  # `cup:one:300` is an order's line, not a picture
             width=WIDTH_PIPED if piped else None,
@@ -120,6 +122,11 @@ class Output:
         for row in rows:
             table.add_row(*(_escaped(_cell(row.get(column))) for column in columns))
         self._console(to_stderr=False).print(table)
+
+
+def plain(text: str) -> str:
+    """For a terminal: of what is not written, lines only."""
+    return text.translate(_OF_LINES)
 
 
 def _escaped(text: str) -> str:
