@@ -100,7 +100,7 @@ class Reading:
 
     async def page(self, wanted: Filter, limit: int, after: Place | None = None) -> Page:
         """The newest `limit` that match, older than `after`."""
-        wanted = await self._knowing(wanted)
+        wanted = await _knowing(wanted, self._habits)
         if wanted.keys:
             return await self._of_keys(wanted, limit)
         now_us = self.now_us()
@@ -175,20 +175,8 @@ class Reading:
         """How long each command is waited for as a rule."""
         return await self._habits.now()
 
-    async def _knowing(self, wanted: Filter) -> Filter:
-        """A filter that asks for what is slow has to know what is usual."""
-        if not wanted.slow or wanted.usual:
-            return wanted
-        usual = {place: each.p95_us for place, each in (await self.usual()).items()}
-        return replace(wanted, usual=usual)
-
-    async def notable(self, limit: int) -> list[Found]:
-        """The newest first, among the last MOVES_LINES lines; `why` a saga turned back."""
-        params = {"window": MOVES_LINES, "limit": limit}
-        return await self._database.read(SQL["journal.notable"], params)
-
     async def stuck(self, wanted: Filter) -> Stuck:
-        wanted, now_us = await self._knowing(wanted), self.now_us()
+        wanted, now_us = await _knowing(wanted, self._habits), self.now_us()
         params: dict[str, Value] = {
             "before": now_us - self.views.patience_us,
             "definitions": _texts(self.views.versions),
@@ -245,7 +233,7 @@ class Reading:
         """How many that match began after the one in `row`, of the `limit` newest."""
         params = {"after": row, "limit": limit}
         ids = await self._database.read(SQL["ids.newer"], params)
-        wanted = await self._knowing(wanted)
+        wanted = await _knowing(wanted, self._habits)
         now_us, views = self.now_us(), await self._views([each["id"] for each in ids])
         return sum(wanted.matches(each, now_us) for each in views.values())
 
@@ -258,7 +246,7 @@ class Reading:
 
     async def every_open(self, wanted: Filter) -> AsyncIterator[SagaView]:
         """A page at a time, so that a million of them hold up nobody and are never kept."""
-        wanted = await self._knowing(wanted)
+        wanted = await _knowing(wanted, self._habits)
         now_us, place = self.now_us(), _NEWEST
         while True:
             params = {"us": place[0], "id": place[1], "limit": PAGE_MAX}
@@ -319,6 +307,14 @@ class Reading:
             rows = await self._database.read(SQL["sagas.rows"], some)
             found |= {_int(row["id"]): self.views.view(row) for row in rows}
         return found
+
+
+async def _knowing(wanted: Filter, habits: Habits) -> Filter:
+    """A filter that asks for what is slow has to know what is usual."""
+    if not wanted.slow or wanted.usual:
+        return wanted
+    usual = {place: each.p95_us for place, each in (await habits.now()).items()}
+    return replace(wanted, usual=usual)
 
 
 async def _began_between(database: Database, wanted: Filter, now_us: int) -> tuple[int, Place]:

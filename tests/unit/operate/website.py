@@ -182,8 +182,7 @@ async def website(
             partial(_counting, streams),
         )
         gate = gate_for(folder, {TOKEN: Role.OPERATOR, LOOKS: Role.VIEWER}, name=LOCAL, clock=hands)
-        sessions = Sessions(gate.tokens, hands)
-        gate = replace(gate, browsers=sessions)
+        gate = replace(gate, browsers=(sessions := Sessions(gate.tokens, hands)))
 
         def made() -> tuple[Starlette, Live]:
             site, live = composed(sources)
