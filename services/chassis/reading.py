@@ -29,6 +29,7 @@ from services.chassis.store import Plan, Select, Store, StoreError, statements
 SQL = statements(Path(__file__).parent / "chassis.sql")
 _POLL_S = 0.5
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.1, 3.0
+_IDS_EVERY_S = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +93,8 @@ class Reading:
         self._seen = -1
         self._holding = False
         self._first = True
+        self._ids: dict[str, str] = {}
+        self._ids_at_s = clock.monotonic_s()
         self.stopped = positions.stopped
         self.silent_since_s: float | None = None
         self.unassigned_since_s: float | None = clock.monotonic_s()
@@ -155,6 +158,7 @@ class Reading:
             return found, (yield from positions.identify(ids))
 
         found, anew = await self._store.run(load)
+        self._ids = ids
         inside = await self._inside_the_log(found, starts, anew)
         if reader.generation != generation:
             return
@@ -193,6 +197,16 @@ class Reading:
             else:
                 self._stop(OffsetOutside(place, at, starts[place], ends[place]))
         return inside
+
+    async def look_at_topics(self) -> None:
+        """Now and then: one made anew under a reader that runs on has positions no more."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._ids_at_s + _IDS_EVERY_S or not self._ids or not self._reader.alive:
+            return
+        self._ids_at_s = now_s
+        known, ids = self._ids, await self._reader.topic_ids()
+        if any(ids.get(topic, before) != before for topic, before in known.items()):
+            self._positions.distrust()
 
     async def lag(self) -> dict[str, Lag]:
         """How far each topic's worst partition is behind; raises BusError without an answer."""

@@ -226,6 +226,7 @@ class Surface:
         await self._measure_store(relay.blocked, store)
         for topic, behind in (await reading.lag()).items():
             metrics.lag(topic, behind.messages, behind.seconds)
+        await reading.look_at_topics()
 
     async def _measure_store(self, blocked: int, store: Store) -> None:
         """On the connection for reading: the writer waits for nobody's metrics."""

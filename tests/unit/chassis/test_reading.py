@@ -213,6 +213,30 @@ async def test_a_position_in_a_topic_that_was_made_anew_is_not_sought(room: Room
     assert dict(room.positions.all) == {FIRST: 0}
 
 
+async def test_a_topic_made_anew_under_a_running_reader_stops_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen once, within half a minute and without a new assignment."""
+    clock, distrusts = HandClock(), list[float]()
+    monkeypatch.setattr(room.reading, "_clock", clock)
+    distrust = room.positions.distrust
+    monkeypatch.setattr(
+        room.positions, "distrust", lambda: (distrusts.append(clock.monotonic_s()), distrust())
+    )
+    began_s = clock.monotonic_s()
+    async with room.reads():
+        await room.polled(1)
+        room.logs.topic_id = "second"
+        for seconds in (29, 1, 30, 30):
+            clock.move(seconds)
+            await room.reading.look_at_topics()
+            await room.polled(2)
+    assert distrusts == [began_s + 30]
+    assert room.positions.stopped == {
+        place: str(TopicMadeAnew(place, 0)) for place in (FIRST, SECOND)
+    }
+
+
 async def test_brokers_that_tell_no_ids_are_no_fault(room: Room) -> None:
     """Neither from the beginning nor when they tell none any more."""
     async with room.reads():

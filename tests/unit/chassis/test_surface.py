@@ -58,9 +58,13 @@ class Poller:
 
     def __init__(self) -> None:
         self.stopped: dict[TopicPartition, str] = {}
+        self.looks = 0
 
     async def lag(self) -> dict[str, Lag]:
         return {COMMANDS: Lag(5, 1.5)}
+
+    async def look_at_topics(self) -> None:
+        self.looks += 1
 
 
 @pytest.fixture
@@ -88,6 +92,12 @@ async def test_what_gateways_do_not_know_is_counted_once(surface: Surface) -> No
     names = ("unknown_total", "unrecorded_total", "calls")
     found = [value(surface, f"saga_gateway_{name}", service="billing") for name in names]
     assert found == [4, 2, 3]
+
+
+async def test_topics_are_looked_at_with_each_measure(surface: Surface) -> None:
+    await surface._measure()
+    assert surface._parts is not None
+    assert surface._parts.reading.looks == 1  # type: ignore[attr-defined]
 
 
 async def test_commits_in_doubt_are_told_as_they_stand(surface: Surface) -> None:
