@@ -175,6 +175,11 @@ class Reading:
         """How long each command is waited for as a rule."""
         return await self._habits.now()
 
+    async def notable(self, limit: int) -> list[Found]:
+        """The newest first, among the last MOVES_LINES lines; `why` a saga turned back."""
+        params = {"window": MOVES_LINES, "limit": limit}
+        return await self._database.read(SQL["journal.notable"], params)
+
     async def stuck(self, wanted: Filter) -> Stuck:
         wanted, now_us = await _knowing(wanted, self._habits), self.now_us()
         params: dict[str, Value] = {
