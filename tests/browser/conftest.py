@@ -6,31 +6,19 @@ window, logged in. Whatever a page throws or logs as an error fails its test.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from services.chassis.health import serving
-from tests.conftest import missing
+from tests.browser.chromium import chromium
 
 sys.path.append(str(Path(__file__).parent.parent / "unit" / "operate"))
 from stage import free_port
 from website import Served, website
-
-CHROMIUM = shutil.which("chromium")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture
@@ -44,12 +32,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        missing("no chromium is on this machine: apt-get install chromium")
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    async with chromium() as opened:
         yield opened
-        await opened.close()
 
 
 @pytest.fixture

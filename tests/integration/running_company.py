@@ -12,6 +12,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
@@ -238,6 +240,18 @@ def plainly(**more: str) -> dict[str, str]:
     ours = ("KAFKA_BOOTSTRAP_SERVERS", "BATON_", "MAKE", "MFLAGS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, **more}
+
+
+async def baton(company: Company, *words: str, code: int = 0) -> object:
+    """What the command line says in JSON; fails where it ends with another code."""
+    said = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "orchestrator.operate.cli", *words, "-o", "json"],
+        env=plainly(BATON_HOME=str(company.home.root)),
+        capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert said.returncode == code, said
+    return json.loads(said.stdout or "null")
 
 
 def opened(column: object) -> object:

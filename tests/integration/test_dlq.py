@@ -6,10 +6,6 @@ the orchestrator, and by hand. It is seen, moved, and in the end the books are t
 
 from __future__ import annotations
 
-import asyncio
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import pytest
@@ -22,24 +18,12 @@ from tests.integration.books import check_books, order, placed
 from tests.integration.running_company import (
     Company,
     Sent,
+    baton,
     message,
-    plainly,
     until,
 )
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
-
-
-async def baton(company: Company, *words: str, code: int = 0) -> object:
-    """What the command line says in JSON; fails where it ends with another code."""
-    said = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "orchestrator.operate.cli", *words, "-o", "json"],
-        env=plainly(BATON_HOME=str(company.home.root)),
-        capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    assert said.returncode == code, said
-    return json.loads(said.stdout)
 
 
 async def listed(company: Company, key: str) -> list[tuple[object, ...]]:

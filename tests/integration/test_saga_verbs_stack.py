@@ -8,9 +8,6 @@ are found, rehearsed, told, and when the provider is back every retry is verifie
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 
 import httpx
@@ -19,7 +16,7 @@ import pytest_asyncio
 
 from deploy.local.stack import PROCESSES
 from tests.integration.books import check_books, deliver, order, placed
-from tests.integration.running_company import Company, plainly, running_company, until
+from tests.integration.running_company import Company, baton, running_company, until
 
 pytestmark = [
     pytest.mark.stack,
@@ -52,18 +49,6 @@ def states(company: Company, step: str = "shipment") -> dict[str, int]:
         step,
     )
     return {str(status): int(str(count)) for status, count in rows}
-
-
-async def baton(company: Company, *words: str, code: int = 0) -> object:
-    """What the command line says in JSON; fails where it ends with another code."""
-    said = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "orchestrator.operate.cli", *words, "-o", "json"],
-        env=plainly(BATON_HOME=str(company.home.root)),
-        capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    assert said.returncode == code, said
-    return json.loads(said.stdout or "null")
 
 
 async def test_stuck_orders_are_found_rehearsed_told_and_verified(company: Company) -> None:
