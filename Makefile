@@ -7,6 +7,7 @@
 #   make check         lints, types and the architecture
 #   make bench         speed and memory (BENCH_S=30 seconds a measurement)
 #   make prove         seeds, mutants, kills and costly tests for MINUTES=30; tests/PROOF.md tells
+#   make pictures      draw the README's pictures of the console anew (wants chromium)
 #   make reference     write deploy/REFERENCE.md, dashboards and the README's pictures from the code
 
 SHELL := /bin/bash
@@ -26,7 +27,7 @@ MONTH ?=
 BENCH_S ?= 30
 MINUTES ?= 30
 
-.PHONY: help setup demo up test check bench prove reference lock
+.PHONY: help setup demo up test check bench prove reference pictures lock
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -84,6 +85,9 @@ bench: $(STAMP)
 
 reference: $(STAMP)
 	@$(BIN)/python -m deploy.reference
+
+pictures: $(STAMP)
+	@$(BIN)/python -m tests.browser.pictures
 
 prove: $(STAMP)
 	@$(BIN)/python -m tests.prove $(MINUTES)

@@ -19,6 +19,7 @@ from typing import Final
 
 from playwright.async_api import Browser, expect
 
+from orchestrator.operate.history import EVERY_S
 from services.chassis.health import serving
 from tests.browser.chromium import chromium
 from tests.browser.pixels import small
@@ -37,16 +38,17 @@ from schemas.topics import TOPICS
 SEED: Final = 7
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "screens"
 DRAWN_BY: Final = FOLDER / "drawn-by.txt"
-WIDTH, HEIGHT = 1200, 760
+WIDTH: Final = 1280
 LIGHTS: Final = ("light", "dark")
 BILLING: Final = "billing.payment.commands.v1"
 REFUSED: Final = "ord-10046"  # by the carrier: its story goes forth and back
-PAGES: Final[Mapping[str, str]] = {
-    "overview": "/",
-    "stuck": "/stuck?group=no_reply:fulfilment:awaiting_payment:billing",
-    "saga": f"/sagas/fulfilment:{REFUSED}?tab=sequence",
-    "flow": "/flow/fulfilment",
-    "map": "/map",
+# Where it is, and how much of it is shown.
+PAGES: Final[Mapping[str, tuple[str, int]]] = {
+    "overview": ("/", 800),
+    "stuck": ("/stuck?group=no_reply:fulfilment:awaiting_payment:billing", 800),
+    "saga": (f"/sagas/fulfilment:{REFUSED}?tab=sequence", 900),
+    "flow": ("/flow/fulfilment", 640),
+    "map": ("/map", 1180),
 }
 PROCESSES: Final = (
     *("orchestrator", "orders", "inventory", "billing"),
@@ -54,8 +56,8 @@ PROCESSES: Final = (
 )
 # Shares of a hundred, from where on: refused by the carrier, declined, sold out.
 CARRIER, DECLINED, SOLD_OUT = 0.82, 0.88, 0.94
-ORDERS, WAITING = 44, 6
-"""Orders that end within the hour, and those that wait for billing, which is away."""
+# Those that end within the hour, and those that wait for billing, which is away.
+FIRST, ORDERS, WAITING = 10_042, 64, 6
 
 
 def drawn_by() -> str:
@@ -78,14 +80,15 @@ async def company(folder: Path) -> AsyncIterator[Served]:
 
 async def draw(browser: Browser, served: Served, name: str, light: str) -> bytes:
     """One page as it stands once it is live."""
+    path, height = PAGES[name]
     window = await browser.new_context(
-        viewport={"width": WIDTH, "height": HEIGHT},
+        viewport={"width": WIDTH, "height": height},
         color_scheme="dark" if light == "dark" else "light",
         reduced_motion="reduce",
     )
     await window.request.get(served.login(), max_redirects=0)
     page = await window.new_page()
-    await page.goto(served.url + PAGES[name])
+    await page.goto(served.url + path)
     await expect(page.locator("#liveness")).to_have_text("live · 1 s")
     picture = await page.screenshot(animations="disabled", caret="hide")
     await window.close()
@@ -95,24 +98,31 @@ async def draw(browser: Browser, served: Served, name: str, light: str) -> bytes
 async def _play(site: Website, spoken: Mapping[str, Spoken]) -> None:
     playing, chance = site.playing, Random(SEED)
     for number in range(ORDERS):
-        playing.wait(chance.uniform(30, 90))
-        await _order(playing, f"ord-{10_042 + number}", chance)
+        await _pass(site, chance.uniform(30, 90))
+        await _order(playing, f"ord-{FIRST + number}", chance)
     for number in range(WAITING):
-        playing.wait(chance.uniform(3, 9))
-        key = f"ord-{10_042 + ORDERS + number}"
+        await _pass(site, chance.uniform(3, 9))
+        key = f"ord-{FIRST + ORDERS + number}"
         await playing.place_order(key)
         await playing.reserve(key)
     for _ in range(9):
-        playing.wait(20)
+        await _pass(site, 20)
         await playing.put_off(BILLING)
         await playing.fire()
-    await playing.place_order("ord-10099")
-    for seconds in (0, 20):
-        playing.wait(seconds)
+    for seconds in (0, 20, 40):
+        await _pass(site, 20)
         _speak(spoken, seconds)
         await site.scraping.look()
-    spoken["billing"].down = True
-    playing.wait(3)
+        spoken["billing"].down = True
+    await playing.place_order(f"ord-{FIRST + ORDERS + WAITING}")
+
+
+async def _pass(site: Website, seconds: float) -> None:
+    """Time, with the overview's samples."""
+    while seconds > 0:
+        site.playing.wait(min(seconds, EVERY_S))
+        await site.history.take()
+        seconds -= EVERY_S
 
 
 async def _order(playing: Orchestra, key: str, chance: Random) -> None:

@@ -141,7 +141,9 @@ class Site:
         view = self._views.get(request.query_params.get("view", ""))
         if view is None or not view.regions or view.needs is not Role.VIEWER:
             raise NoPage("Nothing to watch", "No page of that name lives.")
-        asked, around = question_of(request), self._around(request)
+        asked = question_of(request)
+        of_page = [each for each in asked.given if f"{{{each[0]}}}" not in view.path]
+        around = {**self._around(request), "query": of_page}
         if "once" in request.query_params:
             regions = await self._live.look(view, asked, around)
             return HTMLResponse("".join(regions.values()))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,19 @@ async def test_a_stream_begins_whole_tells_changes_and_ends(site: Website) -> No
     async with asyncio.timeout(5):
         assert [each async for each in stream] == []
     assert site.streams == [("stuck", 1), ("stuck", -1)]
+
+
+async def test_what_is_sent_live_links_as_its_page_does(site: Website) -> None:
+    """The address of the stream is nobody's: no link carries any of it."""
+    await site.playing.place_order("o-1")
+    site.playing.wait(400)
+
+    html = await site.page("/stuck?query=state=awaiting_stock")
+    live = unescape(re.findall(r'"(/live\?[^"]+)"', html)[0])
+    sent = set(Text(await site.page(f"{live}&once=1")).links)
+
+    assert len(sent) > 1
+    assert sent <= set(Text(html).links)
 
 
 async def test_whoever_may_not_stream_asks_once(site: Website) -> None:
