@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -145,6 +146,7 @@ class Console:
     def __init__(self, settings: ConsoleSettings) -> None:
         self._settings = settings
         self._stopped = asyncio.Event()
+        self._working: list[asyncio.Task[None]] = []
         self._database = Check("database", ok=False, reason="not looked at yet")
         self.metrics = Metrics(
             NAME, Known({}, {}, ()), version=version("baton-saga"), families=CONSOLE
@@ -160,15 +162,23 @@ class Console:
             database = await stack.enter_async_context(Database(settings.orchestrator_database))
             reading = Reading(database, Views(SAGAS), SystemClock())
             health = operations_app(self.metrics, lambda: [self._database])
-            watching = asyncio.create_task(self._watch(reading))
-            stack.callback(watching.cancel)
+            self._work(stack, self._watch(reading))
             await stack.enter_async_context(serving(health, settings.bind, settings.ops_port))
             if settings.tokens_file is not None:
                 app, live = await self._app(stack, reading, database)
                 await stack.enter_async_context(serving(app, settings.bind, settings.api_port))
                 stack.callback(live.stop)  # before the server waits for what is open
             _log.info("serving", extra={"port": settings.api_port})
-            await self._stopped.wait()
+            self._work(stack, _until(self._stopped))
+            done, _ = await asyncio.wait(self._working, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+
+    def _work(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+        """What ends by itself ends the console: a half-working one looks like a whole one."""
+        task = asyncio.create_task(work)
+        self._working.append(task)
+        stack.callback(task.cancel)
 
     async def _own(self, stack: AsyncExitStack) -> Store:
         """Its own database: what was done, by whom. Raises StoreError."""
@@ -195,8 +205,7 @@ class Console:
 
         tails = Tails(opened, SystemClock())
         stack.push_async_callback(tails.close)
-        sweeping = asyncio.create_task(tails.run())
-        stack.callback(sweeping.cancel)
+        self._work(stack, tails.run())
         return tails
 
     async def _app(
@@ -216,8 +225,8 @@ class Console:
         own = (audit, store, counted, sessions, gate, home, ways)
         parts = Parts(reading, database, surfaces, self._tails(stack), telling, *own)
         served = console_routes(parts)
-        for work in (served.runner.run(), served.history.run()):
-            stack.callback(asyncio.create_task(work).cancel)
+        self._work(stack, served.runner.run())
+        self._work(stack, served.history.run())
         app = secured(served.routes, gate, observe=self.metrics.http_request)
         return app, served.live
 
@@ -236,6 +245,10 @@ class Console:
                 _log.info("readiness changed", extra={"reason": self._database.reason})
             self.metrics.heartbeat()
             await asyncio.sleep(_LOOK_AGAIN_S if self._database.ok else _LOOK_AGAIN_S / 10)
+
+
+async def _until(stopped: asyncio.Event) -> None:
+    await stopped.wait()
 
 
 def main() -> None:

@@ -177,7 +177,9 @@ def _rows(
         found = connection.execute(sql, params)
         names = [each[0] for each in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-    except sqlite3.OperationalError as error:
+    except sqlite3.ProgrammingError:
+        raise
+    except sqlite3.DatabaseError as error:
         raise Unavailable(str(error)) from error
 
 

@@ -230,3 +230,23 @@ def test_keys_mean_the_same_however_many_there_are(wanted: list[str], word: str)
     assert [name for (name,) in rows] == [
         each for each in ("a", "b", "c") if (each in wanted) is (word == "IN")
     ]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "told"),
+    [(b"no database" * 400, "file is not a database"), (None, "database disk image is malformed")],
+)
+async def test_a_damaged_database_cannot_be_read_and_says_so(
+    tmp_path: Path, damaged: bytes | None, told: str
+) -> None:
+    """Whoever reads it waits, or tells somebody; no fault of SQLite's reaches it."""
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE a (b TEXT)")
+        made.execute("INSERT INTO a VALUES ('c')")
+        made.commit()
+    whole = path.read_bytes()
+    path.write_bytes(damaged or whole[:4096] + b"\xff" * (len(whole) - 4096))
+    async with open_reader(path) as reader:
+        with pytest.raises(Unavailable, match=told):
+            await reader.read("SELECT b FROM a")

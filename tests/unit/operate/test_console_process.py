@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,9 +14,14 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from orchestra import orchestra
 from stage import TOKEN, free_port
 
+from orchestrator.operate.bulk_running import BulkRunner
+from orchestrator.operate.console import Console
+from orchestrator.operate.settings import ConsoleSettings
+from orchestrator.operate.tailing import Tails
 from services.chassis.access import Role
 from tests.gates import tokens_in
 
@@ -87,6 +93,29 @@ async def test_the_console_waits_for_the_database_serves_it_and_stops_when_told(
     assert waiting.json()["checks"][0]["name"] == "database"
     assert ready.json()["checks"] == [{"name": "database", "ok": True, "reason": "readable"}]
     assert (saga.json()["state"], refused.status_code, code) == ("awaiting_stock", 401, 0)
+
+
+@pytest.mark.parametrize("work", [(BulkRunner, "run"), (Tails, "run"), (Console, "_watch")])
+async def test_what_ends_by_itself_ends_the_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: tuple[type, str]
+) -> None:
+    """Without its runner it would look whole, and tell nobody anything."""
+
+    async def broken(*_: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(*work, broken)
+    given = {
+        "BATON_HOME": str(tmp_path),
+        "BATON_TOKENS_FILE": str(tokens_in(tmp_path, {TOKEN: Role.OPERATOR})),
+        "BATON_OPS_PORT": str(free_port()),
+        "BATON_API_PORT": str(free_port()),
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }
+    console = Console(ConsoleSettings.read(given, service="console"))
+    async with asyncio.timeout(20):
+        with pytest.raises(ValueError, match="broken"):
+            await console.run()
 
 
 def test_settings_that_are_wrong_are_all_named_and_end_it_with_2(tmp_path: Path) -> None:
