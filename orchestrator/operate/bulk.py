@@ -15,7 +15,7 @@ from typing import Final, Literal, cast
 from orchestrator.engine.machine import Verb
 from orchestrator.operate.auditing import Act, Audit, Kept, Via
 from orchestrator.operate.counting import count as counted
-from orchestrator.operate.filters import parse
+from orchestrator.operate.filters import BadFilter, Filter, parse
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.rehearsing import Preview
 from orchestrator.operate.saga_telling import BULK, KeyReused, SagaOrder, SagaTelling
@@ -30,6 +30,7 @@ RATE: Final = 20
 RATE_MAX: Final = 1_000
 ITEM_STATES: Final = (
     "pending",
+    "telling",
     "requested",
     "progressed",
     "moved_on",
@@ -45,19 +46,27 @@ class UnknownOperation(Exception):
     """No operation of this id."""
 
 
+class TooMany(Exception):
+    """More match than can be counted, so nobody could confirm how many."""
+
+
 class NotNow(Exception):
     """The operation is in a state in which it does not take this; says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkOrder:
-    """`order` for each saga of `query`, or of `names`. `first`: so many, then it pauses."""
+    """`order` for each saga of `query`, or of `names`. `first`: so many, then it pauses.
+
+    `seen`: how many were confirmed; None: nobody was asked.
+    """
 
     order: SagaOrder
     query: str = ""
     names: tuple[str, ...] = ()
     rate: int = RATE
     first: int = 0
+    seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +99,23 @@ class Operations:
         self._audit, self._clock = audit, clock
 
     async def preview(self, wanted: BulkOrder) -> BulkPreview:
-        """Raises BadFilter, UnknownSaga."""
+        """Raises BadFilter, UnknownSaga, TooMany."""
         if wanted.names:
             sagas = [await self._telling.find(name) for name in wanted.names[:REHEARSED_MAX]]
             count = len(wanted.names)
         else:
-            filtered = parse(wanted.query)
-            sagas = list((await self._reading.page(filtered, REHEARSED_MAX)).sagas)
-            count = (await counted(self._reading, filtered)).number
+            count = await self.count(wanted.query)
+            sagas = list((await self._reading.page(parse(wanted.query), REHEARSED_MAX)).sagas)
         told = [await self._telling.rehearsed(saga, wanted.order) for saga in sagas]
         return BulkPreview(count, tuple(told))
+
+    async def count(self, query: str) -> int:
+        """How many match, exactly. Raises BadFilter, TooMany."""
+        found = await counted(self._reading, _some(query))
+        if not found.whole:
+            told = f"{found.number} or more match {query!r}, too many to be counted"
+            raise TooMany(f"{told}; narrow it, as with phase=open, and look again")
+        return found.number
 
     async def begin(self, wanted: BulkOrder, request: str) -> Operation:
         """The same request is the same operation. Raises BadFilter, UnknownSaga, KeyReused."""
@@ -108,7 +124,7 @@ class Operations:
             return await self._same(known[0], wanted, request)
         order, name = wanted.order, f"{BULK}{secrets.token_hex(5)}"
         if not wanted.names:
-            parse(wanted.query)
+            _some(wanted.query)
         sagas = [await self._telling.find(each) for each in wanted.names]
         act = Act(order.actor, order.via, order.verb.value, name, order.reason, request)
         async with self._audit.acting(act, counted=False) as became:
@@ -167,6 +183,12 @@ class Operations:
         return Operation(row, counts)
 
 
+def _some(query: str) -> Filter:
+    if not query.strip():
+        raise BadFilter("it is empty: nothing acts on all there ever were; phase=open is all open")
+    return parse(query)
+
+
 def items_of(number: int, sagas: list[SagaView], so_far: int) -> list[Row]:
     return [
         (number, n, saga.row, saga.saga_id, saga.key, saga.version)
@@ -205,6 +227,7 @@ def _begun(
         wanted.query,
         wanted.rate,
         wanted.first,
+        wanted.seen,
         now_us,
     )
     yield Write(SQL["operations.add"], [row])
@@ -223,6 +246,6 @@ def _changed(name: str, change: Change) -> Plan[None]:
     }
     yield Write(SQL[statements_of[change]], [(name,)], expect=1)
     if change == "cancel":
-        yield Write(SQL["items.skip"], [(name,)])
+        yield Write(SQL["items.skip"], [("cancelled", name)])
     elif change == "retry":
         yield Write(SQL["items.again"], [(name,)])

@@ -2,8 +2,8 @@
 
 -- name: operations.add
 INSERT INTO bulk (id, request, verb, step, evidence, assignee, reason, actor, via, query,
-    rate, first, state, total, created_us, place, sent_us, ended_us)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'collecting', 0, ?, '', 0, 0)
+    rate, first, seen, state, total, created_us, place, sent_us, ended_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'collecting', 0, ?, '', 0, 0)
 ON CONFLICT (request) DO NOTHING
 
 -- name: operations.of_request
@@ -16,7 +16,10 @@ SELECT * FROM bulk WHERE id = :id
 SELECT number FROM bulk WHERE id = ?
 
 -- name: operations.active
-SELECT * FROM bulk INDEXED BY bulk_active WHERE ended_us = 0 ORDER BY number LIMIT 100
+-- The paused ones or the others, from a place on: those that wait for a person keep nobody waiting.
+SELECT * FROM bulk INDEXED BY bulk_active
+WHERE ended_us = 0 AND (state = 'paused') = :paused AND number > :after
+ORDER BY number LIMIT :limit
 
 -- name: operations.page
 SELECT * FROM bulk WHERE number < :before ORDER BY number DESC LIMIT :limit
@@ -29,9 +32,12 @@ SELECT state, count(*) AS count FROM bulk_items WHERE operation = :operation GRO
 UPDATE bulk SET total = ?, place = ?, state = ? WHERE number = ? AND state = 'collecting'
 
 -- name: operations.sent
--- How many were told, and when. It pauses by itself after those that were to be tried first.
+-- How many more are told, and when. It pauses by itself after those that were to be tried first,
+-- if any are left.
 UPDATE bulk SET sent_us = ?, first = max(0, first - ?),
-    state = CASE WHEN state = 'running' AND first BETWEEN 1 AND ? THEN 'paused' ELSE state END
+    state = CASE WHEN state = 'running' AND first BETWEEN 1 AND ?
+        AND EXISTS (SELECT 1 FROM bulk_items WHERE operation = bulk.number AND state = 'pending')
+        THEN 'paused' ELSE state END
 WHERE number = ?
 
 -- name: operations.cancel
@@ -47,8 +53,11 @@ UPDATE bulk SET state = 'running', first = 0, ended_us = 0 WHERE id = ?
     AND state IN ('done', 'cancelled')
 
 -- name: operations.end
-UPDATE bulk SET ended_us = ?, state = CASE WHEN state = 'running' THEN 'done' ELSE state END
+-- Not when it was told meanwhile to try some again.
+UPDATE bulk SET ended_us = ?,
+    state = CASE WHEN state IN ('running', 'paused') THEN 'done' ELSE state END
 WHERE number = ? AND ended_us = 0
+    AND NOT EXISTS (SELECT 1 FROM bulk_items WHERE operation = bulk.number AND state = 'pending')
 
 -- name: operations.old
 SELECT number FROM bulk WHERE ended_us > 0 AND ended_us < :before ORDER BY ended_us LIMIT 1
@@ -73,10 +82,12 @@ SELECT * FROM bulk_items INDEXED BY bulk_items_in
 WHERE operation = :operation AND state = :state AND n > :after ORDER BY n LIMIT :limit
 
 -- name: items.set
-UPDATE bulk_items SET state = ?, detail = ? WHERE operation = ? AND n = ?
+-- Only what still is as it was looked at: it may have been skipped, or be tried again, meanwhile.
+UPDATE bulk_items SET state = ?, detail = ?
+WHERE operation = ? AND n = ? AND attempt = ? AND state = ?
 
 -- name: items.skip
-UPDATE bulk_items SET state = 'skipped', detail = 'cancelled'
+UPDATE bulk_items SET state = 'skipped', detail = ?
 WHERE operation = (SELECT number FROM bulk WHERE id = ?) AND state = 'pending'
 
 -- name: items.again
@@ -86,4 +97,4 @@ WHERE operation = (SELECT number FROM bulk WHERE id = ?)
 
 -- name: items.lost
 UPDATE bulk_items SET state = 'unchanged', detail = 'not taken'
-WHERE operation = ? AND state = 'requested'
+WHERE operation = ? AND state IN ('telling', 'requested')

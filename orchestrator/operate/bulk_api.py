@@ -23,6 +23,7 @@ from orchestrator.operate.bulk import (
     NotNow,
     Operation,
     Operations,
+    TooMany,
     UnknownOperation,
 )
 from orchestrator.operate.filters import BadFilter
@@ -41,7 +42,7 @@ from services.chassis.envelope import timestamp
 Shape = dict[str, object]
 _TIMES = {"created": "created_us", "last_told": "sent_us", "ended": "ended_us"}
 _WORDS = ("id", "verb", "step", "assignee", "reason", "actor", "via", "query", "rate", "first",
-    "state", "total")  # fmt: skip
+    "seen", "state", "total")  # fmt: skip
 
 
 class BulkAsked(SagaAsked):
@@ -51,6 +52,7 @@ class BulkAsked(SagaAsked):
     sagas: list[str] = Field(default_factory=list, max_length=NAMES_MAX)
     rate: int = Field(RATE, ge=1, le=RATE_MAX)
     first: int = Field(0, ge=0, le=NAMES_MAX)
+    seen: int | None = Field(None, ge=0)  # by whoever confirmed it; it is not told to more
 
 
 class ChangeAsked(BaseModel):
@@ -94,6 +96,7 @@ class BulkVerbs:
             tuple(dict.fromkeys(asked.sagas)),
             asked.rate,
             asked.first,
+            asked.seen,
         )
         if asked.dry_run:
             return JSONResponse(of_bulk_preview(await self._operations.preview(wanted)))
@@ -204,6 +207,9 @@ def _answering(answer: Callable[[Request], Awaitable[Response]]) -> Answer:
         except BadFilter as fault:
             status = HTTPStatus.UNPROCESSABLE_ENTITY
             raise Refused(status, "invalid_filter", "query", str(fault)) from fault
+        except TooMany as fault:
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+            raise Refused(status, "too_many", "query", str(fault)) from fault
 
     return telling_answer(answered)
 

@@ -1,7 +1,8 @@
 """Tells the sagas of bulk operations, at their rate, and looks what becomes of each.
 
-`step` is one turn, driven by `run`, or by a test. What was told is marked after the broker has it,
-and its id is derived: killed between the two, it is told again under the same id, which is once.
+`step` is one turn, driven by `run`, or by a test. What is told is kept as `telling` before it
+leaves, and its id is derived: what the broker may have is told again under the same id, which is
+once, and is never said to be skipped. What goes wrong with one operation holds up no other.
 Everything is read by pages; how large an operation is makes a turn no longer.
 """
 
@@ -20,6 +21,7 @@ from orchestrator.operate.bulk import SQL, items_of, order_of
 from orchestrator.operate.filters import parse
 from orchestrator.operate.reading import PAGE_MAX, Place, Reading
 from orchestrator.operate.saga_telling import SagaTelling, operator_verb
+from orchestrator.operate.telling import EXPIRES_US
 from orchestrator.operate.verifying import Became
 from schemas.orchestrator import OperatorVerb
 from services.chassis.bus import BusError
@@ -28,11 +30,14 @@ from services.chassis.retention import DAY_US
 from services.chassis.store import Conflict, Plan, Row, Store, Unavailable, Write
 
 SETTLED_US: Final = 120_000_000  # after the last was told, what did not move is unchanged
+LOST_US: Final = EXPIRES_US + 60_000_000  # and what was not taken never will be, by any clock
 KEPT_US: Final = 365 * DAY_US
+ACTIVE_MAX: Final = 100
 TOLD_MAX: Final = 200
 LOOKED_AT_MAX: Final = 200
 _PAUSE_S, _WAIT_S = 0.05, 0.5
-_WATCHED = ("requested", "unchanged")
+_ON_THEIR_WAY = ("telling", "requested")
+_WATCHED = (*_ON_THEIR_WAY, "unchanged")
 _log = logging.getLogger(__name__)
 
 
@@ -55,6 +60,7 @@ class BulkRunner:
         self._store, self._reading, self._telling = store, reading, telling
         self._audit, self._clock = audit, clock
         self._paces: dict[int, _Pace] = {}
+        self._after = [0, 0]  # of those that are not paused, and of those that are
 
     async def run(self) -> None:
         """Until it is cancelled. What a database or Kafka does not do now is done later."""
@@ -67,20 +73,41 @@ class BulkRunner:
             await asyncio.sleep(_PAUSE_S if busy else _WAIT_S)
 
     async def step(self) -> bool:
-        """One turn of each operation; whether there is more to do at once."""
-        active = await self._store.read(SQL["operations.active"])
+        """One turn of each operation, of many in turn; whether there is more to do at once."""
         busy = False
-        for row in active:
-            if row["state"] == "collecting":
-                busy |= await self._collect(row)
-                continue
-            pace = self._pace(row)
-            told = row["state"] == "running" and await self._tell(row, pace)
-            looked = await self._look(row, pace)
-            busy |= told or looked
-            await self._end(row)
+        for paused in (0, 1):
+            after: Kept = {"paused": paused, "after": self._after[paused], "limit": ACTIVE_MAX}
+            rows = await self._store.read(SQL["operations.active"], after)
+            self._after[paused] = _int(rows[-1]["number"]) if len(rows) == ACTIVE_MAX else 0
+            for row in rows:
+                busy |= await self._guarded(row)
         await self._forget()
         return busy
+
+    async def _guarded(self, row: Kept) -> bool:
+        """What it runs into holds this one up, is shown with it, and is tried again."""
+        name, before = str(row["id"]), self.held.pop(str(row["id"]), "")
+        try:
+            return await self._turn(row)
+        except (BusError, Unavailable) as fault:
+            why = str(fault)
+            if why != before:
+                _log.warning("a bulk operation waits", extra={"operation": name, "reason": why})
+        except Exception as fault:  # noqa: BLE001  whatever it is, the others go on
+            why = f"{type(fault).__name__}: {fault}"
+            if why != before:
+                _log.exception("a bulk operation cannot go on", extra={"operation": name})
+        self.held[name] = why
+        return False
+
+    async def _turn(self, row: Kept) -> bool:
+        if row["state"] == "collecting":
+            return await self._collect(row)
+        pace = self._pace(row)
+        looked = await self._look(row, pace)
+        told = row["state"] != "cancelled" and await self._tell(row, pace)
+        await self._end(row)
+        return told or looked
 
     def _pace(self, row: Kept) -> _Pace:
         now_s, rate = self._clock.monotonic_s(), _int(row["rate"])
@@ -93,13 +120,17 @@ class BulkRunner:
         number, total, place = _int(row["number"]), _int(row["total"]), _place(str(row["place"]))
         page = await self._reading.page(parse(str(row["query"])), PAGE_MAX, place)
         items = items_of(number, list(page.sagas), total)
-        state = "running" if page.after is None else "collecting"
+        total += len(items)
+        grew = row["seen"] is not None and total > _int(row["seen"])
+        state = "cancelled" if grew else "running" if page.after is None else "collecting"
         after = orjson.dumps(page.after).decode()
 
         def collected() -> Plan[None]:
-            changed: Row = (total + len(items), after, state, number)
-            yield Write(SQL["operations.collected"], [changed], expect=1)
+            yield Write(SQL["operations.collected"], [(total, after, state, number)], expect=1)
             yield Write(SQL["items.add"], items)
+            if grew:
+                told = f"it grew: only {_int(row['seen'])} were confirmed"
+                yield Write(SQL["items.skip"], [(told, row["id"])])
 
         try:
             await self._store.run(collected)
@@ -108,28 +139,39 @@ class BulkRunner:
         return True
 
     async def _tell(self, row: Kept, pace: _Pace) -> bool:
-        allowed = min(int(pace.credit), TOLD_MAX, _int(row["first"]) or TOLD_MAX)
-        if allowed < 1:
+        """Those that may have left first, and then some more."""
+        items, more = await self._items(row, "telling", 0, TOLD_MAX), list[Kept]()
+        if not items and row["state"] == "running":
+            most = min(TOLD_MAX, _int(row["first"]) or TOLD_MAX)
+            allowed = max(0, min(int(pace.credit), most))
+            items = more = await self._items(row, "pending", 0, allowed)
+        if not items or not await self._leaving(row, more):
             return False
-        items = await self._items(row, "pending", 0, allowed)
-        if not items:
-            return False
-        verbs = [(_request(row, item), _verb(row, item)) for item in items]
-        try:
-            await self._telling.tell_many(verbs)
-        except BusError as fault:
-            self.held[str(row["id"])] = str(fault)
-            return False
-        self.held.pop(str(row["id"]), None)
-        pace.credit -= len(items)
-        number, count, now_us = row["number"], len(items), self._clock.now_us()
+        pace.credit -= len(more)
+        await self._telling.tell_many([(_request(row, item), _verb(row, item)) for item in items])
 
         def told() -> Plan[None]:
-            rows: list[Row] = [("requested", "", number, item["n"]) for item in items]
-            yield Write(SQL["items.set"], rows)
-            yield Write(SQL["operations.sent"], [(now_us, count, count, number)])
+            yield Write(
+                SQL["items.set"], [_set("requested", "", item, was="telling") for item in items]
+            )
 
         await self._store.run(told)
+        return True
+
+    async def _leaving(self, row: Kept, more: list[Kept]) -> bool:
+        """Kept before they leave; not when they were cancelled meanwhile."""
+        count, now_us = len(more), self._clock.now_us()
+        marked = [_set("telling", "", item, was="pending") for item in more]
+
+        def leaving() -> Plan[None]:
+            yield Write(SQL["items.set"], marked, expect=count)
+            yield Write(SQL["operations.sent"], [(now_us, count, count, row["number"])])
+
+        try:
+            await self._store.run(leaving)
+        except Conflict:
+            _log.info("cancelled before they were told", extra={"operation": row["id"]})
+            return False
         return True
 
     async def _look(self, row: Kept, pace: _Pace) -> bool:
@@ -163,26 +205,33 @@ class BulkRunner:
                 state, detail = "refused", result
             if (state, detail) == (item["state"], item["detail"]):
                 continue
-            changed.append((state, detail, item["operation"], item["n"]))
-            if item["state"] == "requested":
+            changed.append(_set(state, detail, item))
+            if item["state"] in _ON_THEIR_WAY:
                 self._audit.count(verb, via, result)
         return changed
 
     async def _end(self, row: Kept) -> None:
         """When all is told, and all has moved or had its time."""
-        if row["state"] == "paused" or await self._items(row, "pending", 0, 1):
+        if await self._items(row, "pending", 0, 1):
             return
-        watched = [await self._items(row, state, 0, 1) for state in _WATCHED]
+        watched = [each for each in _WATCHED if await self._items(row, each, 0, 1)]
+        if "telling" in watched and row["state"] != "cancelled":
+            return
         now_us, number = self._clock.now_us(), row["number"]
         fresh = await self._store.read(SQL["operations.one"], {"id": row["id"]})
-        if any(watched) and now_us - _int(fresh[0]["sent_us"]) < SETTLED_US:
+        patience_us = LOST_US if set(watched) & set(_ON_THEIR_WAY) else SETTLED_US
+        if watched and now_us - _int(fresh[0]["sent_us"]) < patience_us:
             return
 
         def ended() -> Plan[None]:
+            yield Write(SQL["operations.end"], [(now_us, number)], expect=1)
             yield Write(SQL["items.lost"], [(number,)])
-            yield Write(SQL["operations.end"], [(now_us, number)])
 
-        await self._store.run(ended)
+        try:
+            await self._store.run(ended)
+        except Conflict:
+            _log.info("told to try again as it ended", extra={"operation": row["id"]})
+            return
         self._paces.pop(_int(number), None)
 
     async def _forget(self) -> None:
@@ -205,6 +254,11 @@ class BulkRunner:
             "limit": limit,
         }
         return await self._store.read(SQL["items.in"], params)
+
+
+def _set(state: str, detail: str, item: Kept, *, was: str = "") -> Row:
+    """`was`: how it must still be, if not as it was read."""
+    return state, detail, item["operation"], item["n"], item["attempt"], was or item["state"]
 
 
 def _request(row: Kept, item: Kept) -> str:

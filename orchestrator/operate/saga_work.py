@@ -132,7 +132,7 @@ def _many(output: Output, server: Server, wanted: Typed, body: Json, *, within_s
         _show_many(output, shown, count)
         return
     _ask(output, wanted, f"{count} sagas match. {_summary(shown, body)}?", count)
-    body |= {"rate": _rate(wanted.rate), "first": wanted.first}
+    body |= {"rate": _rate(wanted.rate), "first": wanted.first, "seen": count}
     operation = server.post("/api/operations", body, new_id())
     if wanted.wait:
         follow(output, server, str(operation["id"]), within_s)

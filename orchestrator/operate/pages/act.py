@@ -18,9 +18,7 @@ from starlette.responses import RedirectResponse, Response
 
 from orchestrator.engine.machine import Result, Verb
 from orchestrator.operate.auditing import NotKept
-from orchestrator.operate.bulk import Operations
-from orchestrator.operate.counting import count as counted
-from orchestrator.operate.filters import parse
+from orchestrator.operate.bulk import Operations, TooMany
 from orchestrator.operate.pages import asking
 from orchestrator.operate.pages.asking import DOES, REFUSED, TYPED_ABOVE, Deed
 from orchestrator.operate.pages.site import Answer, Site
@@ -72,15 +70,15 @@ class Acting:
         return await self._begin(request, asked, actor)
 
     async def _begin(self, request: Request, asked: Deed, actor: str) -> Response:
-        wanted = asked.bulk(actor)
-        count = len(asked.sagas) or (await counted(self._reading, parse(asked.query))).number
-        if not count and not await self._operations.made(asked.key):
-            told = f"All {asked.seen} moved on while you looked. Nothing was sent."
-            return await self._form(request, asked, told, CONFLICT)
-        if count > asked.seen:
-            told = f"It grew while you looked: {count} now, {asked.seen} then. Look again."
-            return await self._form(request, asked, told, CONFLICT)
-        begun = await self._operations.begin(wanted, asked.key)
+        if not await self._operations.made(asked.key):
+            count = len(asked.sagas) or await self._operations.count(asked.query)
+            if not count:
+                told = f"All {asked.seen} moved on while you looked. Nothing was sent."
+                return await self._form(request, asked, told, CONFLICT)
+            if count > asked.seen:
+                told = f"It grew while you looked: {count} now, {asked.seen} then. Look again."
+                return await self._form(request, asked, told, CONFLICT)
+        begun = await self._operations.begin(asked.bulk(actor), asked.key)
         return _to(f"/operations/{quote(begun.id)}")
 
     async def _form(
@@ -225,6 +223,10 @@ def faults() -> Iterator[None]:
         raise NoPage("No such saga", f"{_upper(fault)}.", links=links) from fault
     except KeyReused as fault:
         raise NoPage("Sent before", f"{_upper(fault)}: look again.", status=CONFLICT) from fault
+    except TooMany as fault:
+        links = {"all sagas": "/sagas"}
+        told = f"{_upper(fault)}."
+        raise NoPage("Too many", told, status=UNUSABLE, links=links) from fault
     except NotKept as fault:
         raise NoPage("Not kept", f"{_upper(fault)}.", status=gone) from fault
     except BusError as fault:

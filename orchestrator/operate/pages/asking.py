@@ -90,7 +90,7 @@ class Deed:
 
     def bulk(self, actor: str, *, rehearsed: bool = False) -> BulkOrder:
         order = self.order(actor, rehearsed=rehearsed)
-        return BulkOrder(order, self.query, self.sagas, self.rate, int(self.first))
+        return BulkOrder(order, self.query, self.sagas, self.rate, int(self.first), self.seen)
 
 
 def read(pairs: Sequence[tuple[str, str]]) -> Deed:

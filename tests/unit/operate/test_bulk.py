@@ -7,18 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from bulk_stage import QUERY, RETRY, begin, counts, five_wait, items, steps
 from telling_stage import Console, opened
 
 from schemas.billing import PaymentAuthorised, PaymentDeclined
-from services.chassis.bus import BusError
-from services.chassis.store import Plan, Statement, Unavailable, Write
+from services.chassis.store import Plan, Statement, Write
 from tests.unit.operate.orchestra import AMOUNT
 
-RETRY = {"verb": "retry", "reason": "billing is back", "actor": "ann"}
-QUERY = {**RETRY, "query": "service=billing"}
+EMPTY = "query: it is empty: nothing acts on all there ever were; phase=open is all open"
 NONE = dict.fromkeys(
     [
-        *("pending", "requested", "progressed", "moved_on"),
+        *("pending", "telling", "requested", "progressed", "moved_on"),
         *("failed_again", "unchanged", "refused", "skipped"),
     ],
     0,
@@ -33,35 +32,7 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
 
 @pytest.fixture
 async def waiting(console: Console) -> Console:
-    """Five orders that wait for their payment, one that does not."""
-    for order in ("o-1", "o-2", "o-3", "o-4", "o-5"):
-        await console.playing.place_order(order)
-        await console.playing.reserve(order)
-    await console.playing.place_order("o-6")
-    console.playing.sent.clear()
-    return console
-
-
-async def begin(console: Console, body: dict[str, object], key: str = "b-1") -> str:
-    status, said = await console.post("/api/operations", body, key)
-    assert status == 202, said
-    return str(said["id"])
-
-
-async def counts(console: Console, operation: str) -> tuple[str, dict[str, int]]:
-    """Its state, and how many items are in each that has some."""
-    said = await console.read(f"/api/operations/{operation}")
-    return said["state"], {state: n for state, n in said["counts"].items() if n}
-
-
-async def items(console: Console, operation: str) -> dict[str, tuple[str, str]]:
-    said = await console.read(f"/api/operations/{operation}/items")
-    return {each["saga_id"]: (each["state"], each["detail"]) for each in said["items"]}
-
-
-async def steps(console: Console, times: int = 4) -> None:
-    for _ in range(times):
-        await console.runner.step()
+    return await five_wait(console)
 
 
 async def test_all_that_match_are_told_and_verified(waiting: Console) -> None:
@@ -177,35 +148,6 @@ async def test_it_goes_no_faster_than_its_rate(waiting: Console) -> None:
     assert (await counts(waiting, operation))[1]["pending"] == 1
 
 
-async def test_without_kafka_it_waits_and_says_so(waiting: Console) -> None:
-    """Nothing is lost and nothing is marked; it goes on when Kafka is back."""
-    waiting.wire.broken = BusError("no broker answers")
-    operation = await begin(waiting, QUERY)
-    await steps(waiting)
-    held = await waiting.read(f"/api/operations/{operation}")
-    waiting.wire.broken = None
-    await steps(waiting)
-
-    assert (held["held"], held["counts"]["pending"]) == ("no broker answers", 5)
-    assert await counts(waiting, operation) == ("running", {"unchanged": 5})
-
-
-async def test_killed_after_telling_it_tells_the_same_again(waiting: Console) -> None:
-    """What was told and not marked is told under the same id, which the engine takes once."""
-    operation = await begin(waiting, QUERY)
-    await waiting.runner.step()
-    waiting.kept.faults.append(Unavailable("killed"))
-    with pytest.raises(Unavailable, match="killed"):
-        await waiting.runner.step()
-
-    await steps(waiting)
-
-    sent = [out.id for out in waiting.wire.sent]
-    assert (len(sent), len(set(sent))) == (6, 5)
-    assert len(waiting.playing.sent) == 5
-    assert await counts(waiting, operation) == ("running", {"unchanged": 5})
-
-
 async def test_a_preview_tells_ids_messages_and_money(waiting: Console) -> None:
     """Of all that match together, and of each; nothing is kept and nothing sent."""
     status, said = await waiting.post("/api/operations", {**QUERY, "dry_run": True})
@@ -248,6 +190,9 @@ async def test_sagas_are_named_instead_of_matched(waiting: Console) -> None:
         ("", RETRY, 422, "body: give a query or sagas, one of the two"),
         ("", {**QUERY, "sagas": ["o-1"]}, 422, "body: give a query or sagas, one of the two"),
         ("", {**QUERY, "query": "colour=red"}, 422, "query: 'colour=red': the terms are"),
+        ("", {**QUERY, "query": ""}, 422, EMPTY),
+        ("", {**QUERY, "query": " ", "dry_run": True}, 422, EMPTY),
+        ("", {**QUERY, "query": "state=,"}, 422, "query: 'state=,': write a value, as state=a"),
         ("", {**QUERY, "rate": 0}, 422, "body: rate: Input should be greater than or equal to 1"),
         ("/op-1/cancel", {"reason": "no", "actor": "ann"}, 404, "operation: no operation op-1"),
     ],

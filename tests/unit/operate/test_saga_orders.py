@@ -130,8 +130,10 @@ def test_all_that_match_are_told_and_followed(desk: Desk) -> None:
 
     told = json.loads(said.out)
     assert said.code == 5
+    assert told["seen"] == 3
     assert told["counts"] == {
         "pending": 0,
+        "telling": 0,
         "requested": 0,
         "progressed": 1,
         "moved_on": 0,
