@@ -68,6 +68,8 @@ _NOW = Band(
               f"saga:duration_seconds:p95_15m{{{_OF}}}", SAGAS),
         _stat("Oldest open", "s", "How long ago the oldest open saga started.",
               f"max(saga_oldest_instance_age_seconds{{{_OF}}})", SAGAS),
+        _stat("Oldest stuck", "s", "How long ago the oldest stuck saga started; 0 is none.",
+              f"max(saga_oldest_stuck_age_seconds{{{_OF}}})", STUCK),
     ],
     height=4,
 )  # fmt: skip

@@ -31,6 +31,7 @@ class Open:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     oldest_s: dict[tuple[str, str], float] = field(default_factory=dict)
     stuck: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    stuck_s: dict[tuple[str, str], float] = field(default_factory=dict)
     late_s: dict[str, float] = field(default_factory=dict)
     parked_alone: int = 0
 
@@ -61,7 +62,8 @@ def _count(found: Open, row: Mapping[str, Value], saga: Saga[object] | None, now
     place = (definition, state_of(phase, steps))
     found.counts[place] += 1
     # Oldest first: the first of a place is its oldest.
-    found.oldest_s.setdefault(place, max(0, now_us - _int(row["started_us"])) / _US)
+    age_s = max(0, now_us - _int(row["started_us"])) / _US
+    found.oldest_s.setdefault(place, age_s)
     late_s = late_us(timers, now_us) / _US
     found.late_s[definition] = max(late_s, found.late_s.get(definition, 0.0))
     reason = Standing(
@@ -74,6 +76,7 @@ def _count(found: Open, row: Mapping[str, Value], saga: Saga[object] | None, now
     ).stuck(now_us)
     if reason:
         found.stuck[*place, reason] += 1
+        found.stuck_s.setdefault((definition, reason), age_s)
 
 
 def _int(value: Value) -> int:

@@ -35,6 +35,8 @@ SAGAS = (
            "How long ago the oldest of them started"),
     Family("saga_stuck_instances", "gauge", ("saga", "state", "reason"),
            "Sagas past a deadline or stopped, by the first of the seven reasons that holds"),
+    Family("saga_oldest_stuck_age_seconds", "gauge", ("saga", "reason"),
+           "How long ago the oldest stuck one started"),
     Family("saga_timer_oldest_due_seconds", "gauge", ("saga",),
            "How late the oldest timer is that is due"),
 )  # fmt: skip
@@ -72,6 +74,7 @@ class SagaMetrics:
         meters.begin("saga_instances", (OTHER,), (OTHER,), ("false",))
         meters.begin("saga_oldest_instance_age_seconds", (OTHER,), (OTHER,))
         meters.begin("saga_stuck_instances", (OTHER,), (OTHER,), REASONS)
+        meters.begin("saga_oldest_stuck_age_seconds", (OTHER,), REASONS)
         meters.begin("saga_stuck_instances", (OTHER,), (NOT_OPEN,), ("contract",))
         meters.begin("saga_timer_oldest_due_seconds", (OTHER,))
 
@@ -112,6 +115,7 @@ class SagaMetrics:
         counts: Counter[Labels] = Counter()
         ages: dict[Labels, float] = {}
         stuck: Counter[Labels] = Counter({(OTHER, NOT_OPEN, "contract"): found.parked_alone})
+        oldest: dict[Labels, float] = {}
         late: dict[Labels, float] = {}
         for place, n in found.counts.items():
             known = self._place(*place)
@@ -119,12 +123,16 @@ class SagaMetrics:
             ages[known] = max(ages.get(known, 0.0), found.oldest_s[place])
         for (saga, state, reason), n in found.stuck.items():
             stuck[*self._place(saga, state), reason] += n
+        for (saga, reason), seconds in found.stuck_s.items():
+            held = (saga if saga in self._shapes else OTHER, reason)
+            oldest[held] = max(oldest.get(held, 0.0), seconds)
         for saga, seconds in found.late_s.items():
             name = (saga if saga in self._shapes else OTHER,)
             late[name] = max(late.get(name, 0.0), seconds)
         self._meters.replace("saga_instances", counts)
         self._meters.replace("saga_oldest_instance_age_seconds", ages)
         self._meters.replace("saga_stuck_instances", stuck)
+        self._meters.replace("saga_oldest_stuck_age_seconds", oldest)
         self._meters.replace("saga_timer_oldest_due_seconds", late)
 
     def _begin(self, shape: Shape) -> None:
@@ -139,6 +147,7 @@ class SagaMetrics:
         begin("saga_instances", saga, still, ("false",))
         begin("saga_oldest_instance_age_seconds", saga, still)
         begin("saga_stuck_instances", saga, still, REASONS)
+        begin("saga_oldest_stuck_age_seconds", saga, REASONS)
         begin("saga_timer_oldest_due_seconds", saga)
         for command, target in shape.commands.items():
             begin("saga_commands_sent_total", saga, (command,), (target,))

@@ -24,6 +24,8 @@ from typing import TypeVar
 import uvicorn
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -32,6 +34,7 @@ from deploy.local.sandboxes.store import Effect, Keyed, Reply, SandboxStore, onc
 from services.chassis.logs import JsonLines
 
 STOP_WITHIN_S = 8
+HERE = ("127.0.0.1", "localhost")
 _log = logging.getLogger(__name__)
 
 
@@ -140,6 +143,9 @@ def build_app(
 
     return Starlette(
         routes=[*routes, Route("/livez", _alive), Route("/readyz", _ready)],
+        # Loopback keeps other machines out, and this the pages of other sites: by a name that they
+        # turned to this machine a browser could read. To write they lack the Idempotency-Key.
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))],
         exception_handlers={BadRequest: _bad_request},
         lifespan=lifespan,
     )

@@ -34,7 +34,7 @@ async def sandbox(build: Build, database: Path) -> AsyncIterator[httpx.AsyncClie
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://sandbox.invalid"
+            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
         ) as client,
     ):
         client.app = app  # type: ignore[attr-defined]
@@ -75,6 +75,14 @@ def totals(**amounts: int) -> dict[str, int]:
 
 async def ledger(client: httpx.AsyncClient) -> object:
     return (await client.get("/ledger")).json()
+
+
+async def test_a_page_of_another_site_reads_and_does_nothing(provider: httpx.AsyncClient) -> None:
+    """Not by a name of its own that leads here, and not without a header that it may not send."""
+    turned = await provider.get("/ledger", headers={"Host": "evil.example:80"})
+    simple = await provider.post("/authorisations", content="{}")
+    assert (turned.status_code, turned.text) == (400, "Invalid host header")
+    assert (simple.status_code, simple.json()["error"]) == (400, "bad_request")
 
 
 async def test_a_payment_goes_from_authorised_to_refunded(provider: httpx.AsyncClient) -> None:

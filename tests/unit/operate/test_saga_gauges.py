@@ -135,6 +135,29 @@ async def test_what_the_gauge_calls_stuck_the_console_calls_stuck(
     assert groups == {("fulfilment", state, reason): 1}
 
 
+async def test_the_oldest_stuck_is_told_by_reason_until_it_moves(playing: Orchestra) -> None:
+    """Since it started; of each saga and reason the oldest, and nothing when none is stuck."""
+    exported = Exported()
+    await playing.place_order("o-1")
+    playing.wait(5)
+    await playing.place_order("o-2")
+    await playing.place_order("o-3")
+    await playing.reserve("o-3")
+    playing.wait(45)
+    await exported.look(playing)
+    told = exported.above_0("saga_oldest_stuck_age_seconds")
+    await playing.reserve("o-1")
+    await exported.look(playing)
+    second = exported.above_0("saga_oldest_stuck_age_seconds")
+    await playing.reserve("o-2")
+    await exported.look(playing)
+
+    (reason,) = {reason for _, reason in told}
+    assert told == {("fulfilment", reason): 50}
+    assert second == {("fulfilment", reason): 45}
+    assert exported.above_0("saga_oldest_stuck_age_seconds") == {}
+
+
 async def test_a_parked_key_without_a_saga_is_in_the_gauge(playing: Orchestra) -> None:
     """It belongs to no definition and to no state."""
     exported = Exported()
