@@ -6,6 +6,7 @@
 #   make test          every test
 #   make check         lints, types and the architecture
 #   make bench         speed and memory (BENCH_S=30 seconds a measurement)
+#   make bench TABS=10 what so many open tabs of the console cost
 #   make prove         seeds, mutants, kills and costly tests for MINUTES=30; tests/PROOF.md tells
 #   make pictures      draw the README's pictures of the console anew (wants chromium)
 #   make reference     write deploy/REFERENCE.md, dashboards and the README's pictures from the code
@@ -25,6 +26,7 @@ SETUP_MB := 300
 
 MONTH ?=
 BENCH_S ?= 30
+TABS ?=
 MINUTES ?= 30
 
 .PHONY: help setup demo up test check bench prove reference pictures lock
@@ -81,7 +83,7 @@ check: $(STAMP)
 	@$(BIN)/lint-imports
 
 bench: $(STAMP)
-	@BENCH_S=$(BENCH_S) $(BIN)/python -m tests.bench.run
+	@$(if $(TABS),$(BIN)/python -m tests.bench.tabs --tabs $(TABS),BENCH_S=$(BENCH_S) $(BIN)/python -m tests.bench.run)
 
 reference: $(STAMP)
 	@$(BIN)/python -m deploy.reference
