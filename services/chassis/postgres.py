@@ -159,8 +159,11 @@ async def _commit(connection: asyncpg.pool.PoolConnectionProxy) -> None:
 
 
 async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy) -> None:
-    if connection.is_closed() or not connection.is_in_transaction():
-        return
+    try:
+        if connection.is_closed() or not connection.is_in_transaction():
+            return
+    except asyncpg.InterfaceError:
+        return  # the wire was cut, and the pool has taken it back: why it was is what is told
     try:
         await connection.execute("ROLLBACK")
     except BaseException:

@@ -16,6 +16,7 @@ from services.chassis.migrating import FILES
 from services.chassis.postgres import PostgresStore, open_store, place
 from services.chassis.store import (
     Conflict,
+    InDoubt,
     Plan,
     Select,
     Statement,
@@ -227,7 +228,7 @@ async def test_a_server_that_crashed_keeps_what_it_had_answered(
 async def test_a_wire_cut_at_the_commit_never_applies_twice(
     lost: str, landing: int, url: str, migrations: dict[str, Path]
 ) -> None:
-    """Cut before the server hears COMMIT, or before its answer: Unavailable either way, and who
+    """Cut before the server hears COMMIT, or before its answer: in doubt either way, and who
     compares as he writes is told by a Conflict that the first attempt landed."""
     landed = 0
     async with (
@@ -244,7 +245,7 @@ async def test_a_wire_cut_at_the_commit_never_applies_twice(
 
         for at in range(100):
             wire.cut_next()
-            with pytest.raises(Unavailable):
+            with pytest.raises(InDoubt):
                 await store.run(step(at))
             try:
                 await store.run(step(at))
