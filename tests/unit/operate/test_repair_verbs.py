@@ -7,10 +7,15 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from stage import Said, Terminal
 
+from deploy.local.control import Request
+from deploy.local.faults import ProcessFailed
+from deploy.local.home import Home
+from orchestrator.operate import stopped
 from services.chassis.sqlite import locked, open_store
 
 TOPIC = "billing.replies.v1"
@@ -87,6 +92,36 @@ def test_counting_changes_nothing_and_republishing_marks_and_records(
     with closing(sqlite3.connect(file)) as database:
         (row,) = database.execute("SELECT what, detail, reason FROM repairs")
     assert row == ("republish", f"{TOPIC}, each partition, since the beginning", "a test")
+
+
+def test_each_copy_of_a_service_stands_still_while_its_database_is_repaired(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of its processes and no others; one that does not come up keeps none from starting."""
+    file, asked = spoken(tmp_path / "home"), list[tuple[str, str, int]]()
+
+    def ask(home: Home, request: Request) -> None:
+        assert home.root == tmp_path / "home"
+        asked.append((request.verb, request.name, len(unsent(file))))
+        if request == Request("start", "billing"):
+            raise ProcessFailed("billing is not ready", mend="baton doctor")
+
+    names = ("kafka", "billing", "billing-2", "crm")
+    state = SimpleNamespace(processes=[{"name": name} for name in names])
+    monkeypatch.setattr(stopped, "is_running", lambda _: True)
+    monkeypatch.setattr(stopped, "read_state", lambda _: state)
+    monkeypatch.setattr(stopped, "ask_supervisor", ask)
+
+    answer = terminal.type("outbox", "republish", "--topic", TOPIC, *BECAUSE)
+
+    assert answer.code == 0
+    assert "billing is not ready yet; baton doctor says why\n" in answer.err
+    assert asked == [
+        ("stop", "billing", 0),
+        ("stop", "billing-2", 0),
+        ("start", "billing", 1),
+        ("start", "billing-2", 1),
+    ]
 
 
 def test_a_copy_is_not_put_under_a_running_process(terminal: Terminal, tmp_path: Path) -> None:
