@@ -99,5 +99,6 @@ async def test_who_comes_back_from_the_provider_is_inside(browser: Browser, tmp_
             await page.get_by_role("link", name=f"Log in with {issuer.url}").click()
             await page.get_by_role("link", name="I am Ann").click()
             await page.wait_for_url(f"{home}/sagas?state=awaiting_stock")
+            await page.locator(".own > summary").click()
             await expect(page.get_by_text("ann (viewer)")).to_be_visible()
             site.live.stop()

@@ -1,6 +1,7 @@
 """Streams of server-sent events: regions of a page, sent again when their HTML changed.
 
-One look serves every tab that asks the same, at most one a second and only while somebody watches.
+One look serves every tab that asks the same, at most one a second, rarer where it is dear, and
+only while somebody watches.
 A stream begins with every region whole, so that a reconnected tab lacks nothing and repeats
 nothing, whatever it saw before. Ends with the session that opened it, and with
 the process: nobody waits for an open stream.
@@ -12,16 +13,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.operate.filters import BadFilter
 from orchestrator.operate.pages.rendering import Rendering
-from orchestrator.operate.pages.view import NoPage, Question, View
+from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.surfaces import NotAnswered, NotKnown
 from services.chassis.clock import Clock
 from services.chassis.store import Unavailable
 
 PING_S: Final = 15.0
+KEPT_S: Final = 60.0
+RESTS: Final = 4  # times as long as a look took, until the next: a fifth of a core at most
 STREAMS_MAX: Final = 200
 _log = logging.getLogger(__name__)
 Counted = Callable[[str], AbstractContextManager[None]]  # page: one more while it lasts
@@ -34,7 +38,7 @@ ENDED: Final = "event: ended\ndata: the session has ended; log in again\n\n"
 class Live:
     def __init__(self, rendering: Rendering, clock: Clock, counted: Counted) -> None:
         self._rendering, self._clock, self._counted = rendering, clock, counted
-        self._looks: dict[tuple[str, Question], tuple[float, asyncio.Task[dict[str, object]]]] = {}
+        self._looks: dict[tuple[str, Question], _Look] = {}
         self._stopping = asyncio.Event()
         self._open = 0
 
@@ -78,18 +82,17 @@ class Live:
             for region in view.regions
         }
 
-    async def _context(self, view: View, asked: Question) -> dict[str, object]:
-        """Made once for all who ask the same within `every_s`."""
-        now_s = self._clock.monotonic_s()
-        key = (view.name, asked)
-        made_s, task = self._looks.get(key, (0.0, None))
-        if task is None or now_s - made_s >= view.every_s * 0.9:
-            old = [each for each, (at_s, _) in self._looks.items() if now_s - at_s > PING_S]
-            for each in old:
-                del self._looks[each]
-            task = asyncio.ensure_future(view.context(asked))
-            self._looks[key] = now_s, task
-        return await asyncio.shield(task)
+    async def _context(self, view: View, asked: Question) -> Context:
+        """Made once for all who ask the same within `every_s`, or longer where it is dear."""
+        now_s, key = self._clock.monotonic_s(), (view.name, asked)
+        look = self._looks.get(key)
+        if look is None or look.is_old(now_s, view.every_s * 0.9):
+            kept = self._looks.items()
+            self._looks = {each: old for each, old in kept if now_s - old.began_s <= KEPT_S}
+            look = self._looks[key] = _Look(now_s)
+            look.task = asyncio.ensure_future(look.timed(view.context(asked), self._clock))
+        assert look.task is not None
+        return await asyncio.shield(look.task)
 
     @property
     def full(self) -> bool:
@@ -110,6 +113,26 @@ class Live:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+@dataclass(slots=True)
+class _Look:
+    """`took_s`: None while it is being made."""
+
+    began_s: float
+    took_s: float | None = None
+    task: asyncio.Task[Context] | None = None
+
+    async def timed(self, making: Awaitable[Context], clock: Clock) -> Context:
+        try:
+            return await making
+        finally:
+            self.took_s = clock.monotonic_s() - self.began_s
+
+    def is_old(self, now_s: float, every_s: float) -> bool:
+        if self.took_s is None:
+            return False
+        return now_s - self.began_s >= max(every_s, (RESTS + 1) * self.took_s)
 
 
 def _event(number: int, html: str) -> str:

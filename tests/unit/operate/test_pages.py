@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from reading_pages import HOSTILE, Text
 from website import Website, website
 
-from orchestrator.operate.pages.view import Question
+from orchestrator.operate.pages.view import Context, Question
 from services.chassis.gate import HEADERS
 
 
@@ -151,6 +152,27 @@ async def test_what_is_sent_live_links_as_its_page_does(site: Website) -> None:
 
     assert len(sent) > 1
     assert sent <= set(Text(html).links)
+
+
+async def test_a_dear_look_is_made_rarely(site: Website) -> None:
+    """It rests four times as long as it took, whoever asks; a cheap one is made each second."""
+    made = list[int]()
+
+    async def context(asked: Question) -> Context:
+        made.append(site.playing.now_us)
+        site.playing.wait(cost_s)
+        return {**await site.views["stuck"].context(asked)}
+
+    view = replace(site.views["stuck"], context=context)
+    looks = dict[int, int]()
+    for cost_s in (2, 0):
+        made.clear()
+        for _ in range(20):
+            await site.live.look(view, Question((("cost", str(cost_s)),)), AROUND)
+            site.playing.wait(1)
+        looks[cost_s] = len(made)
+
+    assert looks == {2: 3, 0: 20}
 
 
 async def test_whoever_may_not_stream_asks_once(site: Website) -> None:
