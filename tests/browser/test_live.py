@@ -27,6 +27,22 @@ async def test_what_happens_shows_within_two_seconds(served: Served, page: Page)
     await expect(page.get_by_label("Filter")).to_be_focused()
 
 
+async def test_the_first_page_keeps_up(served: Served, page: Page) -> None:
+    """Tiles, flow and what is of note, within two seconds, from the first saga on."""
+    await page.goto(f"{served.url}/")
+    await expect(page.locator("#liveness")).to_have_text("live · 1 s")
+    await expect(page.get_by_role("heading", name="No saga yet")).to_be_visible()
+
+    await served.site.playing.cancel("o-1")
+    await served.site.playing.place_order("o-2")
+    served.site.playing.wait(2)
+
+    await expect(page.get_by_role("link", name="Open 1 oldest")).to_be_visible(timeout=2_000)
+    await expect(page.get_by_role("link", name="stock: 1 saga, 0 stuck")).to_be_visible()
+    await expect(page.get_by_role("listitem").filter(has_text="insufficient funds")).to_be_visible()
+    await expect(page.get_by_role("heading", name="No saga yet")).to_be_hidden()
+
+
 async def test_who_listens_hears_what_is_new_and_not_everything(served: Served, page: Page) -> None:
     """A sentence when it changed, the next one ten seconds later and then the newest only."""
     await page.clock.install()

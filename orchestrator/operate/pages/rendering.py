@@ -6,6 +6,7 @@ the exact one in its element. A name that a template lacks is an error, not an e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -52,6 +53,7 @@ class Rendering:
             money=wording.money,
             count=count,
             words=words,
+            coded=coded,
             when=self.when,
             moment=self.moment,
             link=link,
@@ -100,6 +102,12 @@ def count(number: int) -> str:
 def words(name: str) -> str:
     """`awaiting_payment` as people read it."""
     return name.replace("_", " ")
+
+
+def coded(text: str) -> str:
+    """A text that may begin with a code, as `unknown_schema: deadbeef` does: that in words."""
+    code, colon, rest = text.partition(": ")
+    return f"{words(code)}{colon}{rest}" if re.fullmatch("[a-z_]+", code) else text
 
 
 def many(number: int, one: str, more: str = "") -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from orchestrator.engine.machine import Verb
 from orchestrator.operate.flowing import Traffic, flow_of
+from orchestrator.operate.pages.rendering import words
 from orchestrator.operate.pages.view import Context, NoPage, Question, View
 from orchestrator.operate.reading import Reading
 from orchestrator.operate.retelling import bars as bars_of
@@ -114,10 +115,10 @@ def why(saga: Mapping[str, object]) -> list[str]:
     parked = saga["parked"]
     said = [_waits(each) for each in objects(saga, "waiting")]
     if saga["attention"]:
-        said.append(f"an operator is needed: {saga['attention']}")
+        said.append(f"an operator is needed: {words(str(saga['attention']))}")
     if isinstance(parked, Mapping):
         since = clock(parked["since"])
-        said.append(f"parked since {since}: {parked['reason']}, {parked['detail']}")
+        said.append(f"parked since {since}: {words(parked['reason'])}, {parked['detail']}")
     if saga["paused"]:
         said.append("paused: replies are applied, nothing is sent until it is resumed")
     if said:
@@ -135,7 +136,7 @@ def clock(iso: object) -> str:
 
 def _because(saga: Mapping[str, object]) -> str:
     detail = f" ({saga['detail']})" if saga["detail"] else ""
-    return f"{saga['reason']}{detail}"
+    return f"{words(str(saga['reason']))}{detail}"
 
 
 def _waits(waiting: Mapping[str, object]) -> str:

@@ -167,6 +167,14 @@ async def test_why_a_saga_waits(site: Website) -> None:
     assert "Next timer payment/do in 40 s" in seen(html)
 
 
+async def test_a_code_is_said_in_words(site: Website) -> None:
+    """In sentences; the raw tab keeps it."""
+    await site.playing.cancel("o-1")
+
+    assert "because of insufficient funds (payment)" in seen(await site.page("/sagas/o-1"))
+    assert '"reason": "insufficient_funds"' in seen(await site.page("/sagas/o-1?tab=raw"))
+
+
 async def test_why_a_saga_waits_whose_service_is_away(site: Website) -> None:
     """What was promised, how late it is, and to when its time was put off."""
     await site.playing.place_order("o-1")

@@ -107,6 +107,7 @@ async def test_a_parked_key_without_a_saga_leads_to_the_dead_letters(late: Websi
 
     assert "✖ contract · 1 member Helped at Dead letters" in page.seen
     assert "o-9" in page.seen
+    assert "unknown schema: deadbeef" in page.seen
     assert [each for each in page.links if each.startswith("/act")] == []
 
 
