@@ -15,7 +15,7 @@ from typing import Literal
 from orchestrator.operate.svg.elements import element, link, picture, text, titled
 
 BOX_W, BOX_H, ROW_H = 206.0, 64.0, 84.0
-LEFT_X, RAIL_W, HUB_W = 74.0, 232.0, 160.0
+LEFT_X, RAIL_W, HUB_W = 74.0, 228.0, 190.0
 LANE_H, LINE_GAP, TOP = 40.0, 13.0, 28.0
 HUB_X = LEFT_X + BOX_W + RAIL_W
 RIGHT_X = HUB_X + HUB_W + RAIL_W
@@ -62,9 +62,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Company:
+    """`stale`: it is as it was once."""
+
     boxes: tuple[Box, ...]
     rails: tuple[Rail, ...]
     lanes: tuple[Lane, ...]
+    stale: bool = False
 
 
 def draw_company(company: Company) -> str:
@@ -83,7 +86,7 @@ def draw_company(company: Company) -> str:
         *(_rail(rail, places[rail.service]) for rail in company.rails),
         *(_box(box, places[box.name], rows) for box in company.boxes),
         *(_lane(lane, lanes_y + n * LANE_H, lines) for n, lane in enumerate(company.lanes)),
-        name="company",
+        name="company stale" if company.stale else "company",
     )
 
 

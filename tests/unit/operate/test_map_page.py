@@ -12,7 +12,7 @@ from processes import Spoken
 from test_pages import Text
 from website import Website, website
 
-from orchestrator.operate.pages.company import company
+from orchestrator.operate.pages.company import Sight, company
 from orchestrator.operate.svg.company import Box, Company, draw_company
 from schemas.topics import OPERATOR_TOPIC, TOPICS
 
@@ -77,13 +77,13 @@ def test_words_stay_inside_their_boxes() -> None:
 
 def test_a_focus_dims_what_it_does_not_touch() -> None:
     """One step lights the hub and what shares a lane, two steps more."""
-    near = company({}, focus="shipping")
+    near = company({}, Sight("shipping"))
 
     lit = {box.name for box in near.boxes if not box.dim}
     assert lit == {"shipping", "orchestrator", "inventory", "crm", "analytics", "notifications"}
     assert {rail.service for rail in near.rails if not rail.dim} == {"shipping"}
     assert {lane.topic for lane in near.lanes if not lane.dim} == {"shipping.shipment.events.v1"}
-    assert {box.name for box in company({}, focus="shipping", hops=2).boxes if box.dim} == set()
+    assert {box.name for box in company({}, Sight("shipping", 2)).boxes if box.dim} == set()
 
 
 def test_names_are_text() -> None:
@@ -119,3 +119,81 @@ async def test_the_page_says_it_in_words_and_in_a_table(
     row = re.search(r"billing\.payment\.commands\.v1 commands: .*? 2\.8/s 12 ", seen)
     assert row is not None
     assert "orphan" not in seen
+
+
+def test_a_search_lights_names_and_topics() -> None:
+    """A service lights its neighbours, a topic those who meet there; nothing found dims all."""
+    service = company({}, Sight(find="shipp"))
+    topic = company({}, Sight(find="stock.events"))
+    nothing = company({}, Sight(find="zzz"))
+
+    assert {lane.topic for lane in service.lanes if not lane.dim} == {"shipping.shipment.events.v1"}
+    assert {rail.service for rail in service.rails if not rail.dim} == {"shipping"}
+    assert {lane.topic for lane in topic.lanes if not lane.dim} == {"inventory.stock.events.v1"}
+    assert {rail.service for rail in topic.rails if not rail.dim} == set()
+    assert "inventory" in {box.name for box in topic.boxes if not box.dim}
+    assert {box.name for box in nothing.boxes if not box.dim} == set()
+
+
+async def test_the_map_is_searched_and_thinned_by_its_address(
+    site: Website, processes: dict[str, Spoken]
+) -> None:
+    """What runs slower is hidden and counted, what nobody told the rate of stays."""
+    taken = 'saga_events_consumed_total{service="analytics",topic="orders.order.events.v1"}'
+    processes["analytics"].lines = [f"{taken} 0"]
+    await site.page("/map")
+    site.playing.wait(20)
+    processes["analytics"].lines = [f"{taken} 40"]
+    await site.page("/map")
+
+    slow = await site.page("/map?min=10")
+    quick = await site.page("/map?min=1")
+    lost = await site.page("/map?find=%3Cimg+src%3Dx%3E&min=%3Cimg%3E")
+
+    assert "orders.order.events.v1  2.0/s" not in slow
+    assert "orders.order.events.v1  2.0/s" in quick
+    assert re.search(
+        r"\d+ connections with less than 10/s are hidden here; the table has all\.", Text(slow).seen
+    )
+    assert "Nothing on the map has a name like <img src=x> ." in Text(lost).seen
+    assert "<img" not in lost
+
+
+async def test_without_kafka_the_last_known_map_is_shown(
+    site: Website, processes: dict[str, Spoken]
+) -> None:
+    """Greyed, with since when, once everybody who answers says so; one alone is its own trouble."""
+    await site.page("/map")
+    processes["billing"].not_ready = {"reading": "Kafka silent for 12 s"}
+    site.playing.wait(10)
+    alone = await site.page("/map")
+    for process in processes.values():
+        process.not_ready = {"reading": "Kafka silent for 12 s"}
+    processes["crm"].down = True
+    site.playing.wait(60)
+
+    gone = await site.page("/map")
+
+    assert "company stale" not in alone
+    assert "billing, not ready: " in alone
+    assert 'class="picture company stale"' in gone
+    assert (
+        "✖ Kafka does not answer, says orchestrator, orders, inventory, billing, shipping,"
+        " analytics, notifications. The map is as it was last known, since 1 min ago . Why"
+        in Text(gone).seen
+    )
+    assert "orders, up: " in gone
+
+
+async def test_a_console_that_never_saw_kafka_says_so(
+    site: Website, processes: dict[str, Spoken]
+) -> None:
+    """It has no map from before."""
+    for process in processes.values():
+        process.not_ready = {"kafka": "waiting for Kafka and its topics"}
+
+    seen = Text(await site.page("/map")).seen
+
+    assert "notifications. No map from before is known here, so the numbers are what is left." in (
+        seen
+    )

@@ -24,7 +24,9 @@ def seen(
     stage: Stage, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Terminal:
     """Billing is behind and crm is down."""
-    lagging = ['saga_consumer_lag_messages{service="billing",topic="t"} 12']
+    lagging = [
+        'saga_consumer_lag_messages{service="billing",topic="billing.payment.commands.v1"} 12'
+    ]
     crm = Spoken()
     crm.down = True
     site = stage.enter(website(tmp_path, {"billing": Spoken(lagging), "crm": crm}))
@@ -56,6 +58,9 @@ def test_the_map_shows_who_writes_and_who_reads(seen: Terminal) -> None:
         "topic": "crm.replies.v1",
         "writers": ["crm"],
         "readers": ["orchestrator"],
+        "rate_per_s": None,
+        "behind": 0,
     }
+    assert of["billing.payment.commands.v1"]["behind"] == 12
     line = next(line for line in drawn if line.startswith("crm.replies.v1"))
-    assert line.split() == ["crm.replies.v1", "crm", "✖", "down", "orchestrator"]
+    assert line.split() == ["crm.replies.v1", "crm", "✖", "down", "orchestrator", "0"]
