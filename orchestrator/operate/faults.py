@@ -35,6 +35,8 @@ def told(output: Output) -> Iterator[None]:
     except VerbFault as fault:
         output.fail(fault.what, fault.mend)
         raise typer.Exit(fault.code) from fault
+    except typer.Abort as fault:  # Ctrl-C or Ctrl-D where something was asked
+        raise typer.Exit(Exit.INTERRUPTED) from fault
     except BrokenPipeError as fault:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(Exit.DONE) from fault

@@ -52,20 +52,23 @@ from services.chassis.store import Plan, Store
 # Clocks of several machines, and how late a message is published after it was made.
 MARGIN_US = 3_600_000_000
 RECORDS_A_SLICE = 1_000
+CONSOLE = "console"
 BACKUP_COLUMNS = ("database", "at", "outbox")
 RESTORE_COLUMNS = ("service", "since", "spoken", "sagas_reminded")
 
 
 def backup(output: Output, folder: Path) -> None:
-    server = server_of(home_of_this_shell(), os.environ)
-    if server:
+    home = home_of_this_shell()
+    if server_of(home, os.environ):
         raise VerbFault(
-            "the databases lie on a server, whose own tool copies each at one moment",
+            "the databases lie on a server, whose own tool copies each at one moment;"
+            " the console's is a file",
             mend=f"mkdir {folder}; for each in {' '.join(COPIED)}; do pg_dump --format=custom"
-            f' --file={folder}/$each.dump "$BATON_POSTGRES/$each"; done',
+            f' --file={folder}/$each.dump "$BATON_POSTGRES/$each"; done;'
+            f' sqlite3 {home.database(CONSOLE)} ".backup {folder}/{CONSOLE}.db"',
             code=Exit.REFUSED,
         )
-    rows = copies.backup(home_of_this_shell(), folder)
+    rows = copies.backup(home, folder)
     output.rows(BACKUP_COLUMNS, rows)
     output.say(f"{len(rows)} databases copied to {folder}")
 
@@ -87,9 +90,18 @@ def restore(output: Output, service: str, folder: Path | None, since: str, reaso
             aside = copies.put_back(home, service, folder.expanduser(), datetime.now(tz=UTC))
         if aside is not None:
             output.say(f"what was there before is now {aside}")
+    if service == CONSOLE:
+        asyncio.run(_noted(home, by))
+        output.say("the console says nothing in Kafka that it could have forgotten; next: baton up")
+        return
     row = asyncio.run(_restore(output, home, service, since_us, by))
     output.rows(RESTORE_COLUMNS, [row])
     output.say("next: baton up")
+
+
+async def _noted(home: Home, author: Author) -> None:
+    async with store_of(home, CONSOLE) as store:
+        await store.run(lambda: repair.record("restore", "audit and operations", author))
 
 
 async def _restore(

@@ -121,9 +121,11 @@ def test_copies_are_the_servers_own_tools(terminal: Terminal, url: str, tmp_path
     assert terminal.type("backup", str(copy)) == Said(
         6,
         "",
-        "✖ the databases lie on a server, whose own tool copies each at one moment\n"
+        "✖ the databases lie on a server, whose own tool copies each at one moment;"
+        " the console's is a file\n"
         f"  → mkdir {copy}; for each in {programs}; do pg_dump --format=custom"
-        f' --file={copy}/$each.dump "$BATON_POSTGRES/$each"; done\n',
+        f' --file={copy}/$each.dump "$BATON_POSTGRES/$each"; done;'
+        f' sqlite3 {tmp_path}/home/data/console.db ".backup {copy}/console.db"\n',
     )
     assert not copy.exists()
     words = ("restore", "--service", "billing", "--from", str(copy), *BECAUSE)

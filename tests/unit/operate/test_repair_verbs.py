@@ -16,6 +16,9 @@ from deploy.local.control import Request
 from deploy.local.faults import ProcessFailed
 from deploy.local.home import Home
 from orchestrator.operate import stopped
+from orchestrator.operate.auditing import MIGRATIONS as CONSOLES
+from orchestrator.operate.auditing import Act, Audit
+from services.chassis.clock import SystemClock
 from services.chassis.sqlite import locked, open_store
 
 TOPIC = "billing.replies.v1"
@@ -141,3 +144,33 @@ def test_a_backup_says_what_it_copied(terminal: Terminal, tmp_path: Path) -> Non
 
     assert [(row["database"], row["outbox"]) for row in json.loads(said.out)] == [("billing", 2)]
     assert said.err == f"1 databases copied to {tmp_path / 'copy'}\n"
+
+
+def test_the_consoles_audit_is_copied_and_put_back(terminal: Terminal, tmp_path: Path) -> None:
+    """Without Kafka, in which it says nothing that it could forget; and it is noted who did it."""
+    file, copy = tmp_path / "home" / "data" / "console.db", tmp_path / "copy"
+
+    async def act(request: str) -> None:
+        async with open_store(file, {"console": CONSOLES}) as store:
+            audit = Audit(store, SystemClock())
+            async with audit.acting(Act("ann", "cli", "note", "o-1", "seen", request)) as became:
+                became.result = "applied"
+
+    asyncio.run(act("k-1"))
+    backed = terminal.type("-o", "json", "backup", str(copy))
+    asyncio.run(act("k-2"))
+    with locked(file):
+        refused = terminal.type("restore", "--service", "console", "--from", str(copy), *BECAUSE)
+    restored = terminal.type("restore", "--service", "console", "--from", str(copy), *BECAUSE)
+
+    assert [row["database"] for row in json.loads(backed.out)] == ["console"]
+    assert refused == Said(6, "", f"✖ console runs, and {file} is its own\n  → baton down\n")
+    assert (restored.code, restored.out) == (0, "")
+    assert restored.err.endswith(
+        "the console says nothing in Kafka that it could have forgotten; next: baton up\n"
+    )
+    with closing(sqlite3.connect(file)) as database:
+        acts = database.execute("SELECT request, result FROM audit").fetchall()
+        (noted,) = database.execute("SELECT what, detail, reason FROM repairs").fetchall()
+    assert acts == [("k-1", "asked"), ("k-1", "applied")]
+    assert noted == ("restore", "audit and operations", "a test")
