@@ -8,7 +8,9 @@ LocalFault
 ├── PlaintextRefused a Kafka on another machine, and nothing that hides what is said to it
 ├── StackRunning     a stack already runs in this state folder
 ├── StackStopped     none does
-└── ProcessFailed    a process did not become ready
+├── ProcessFailed    a process did not become ready
+├── NoSuchProcess    nothing of this name runs here
+└── NotScaled        a program cannot have so many processes
 """
 
 from __future__ import annotations
@@ -56,4 +58,8 @@ class ProcessFailed(LocalFault):
 
 
 class NoSuchProcess(LocalFault):
+    pass
+
+
+class NotScaled(LocalFault):
     pass

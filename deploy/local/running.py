@@ -73,7 +73,9 @@ async def running_stack(
         await make_topics(stack.bootstrap, most_replicas=REPLICAS_ELSEWHERE)
     if KAFKA in [spec.name for spec in stack.specs]:
         await _fetch_jars(telling)
-    supervisor = Supervisor(stack.specs, home, report=telling.change, facts=stack.facts)
+    supervisor = Supervisor(
+        stack.specs, home, report=telling.change, facts=stack.facts, copy=stack.copy
+    )
     try:
         for name, pid in (await supervisor.start()).items():
             telling.line(f"ended {name} (pid {pid}), left over from an unclean end")

@@ -67,13 +67,17 @@ COPIED: Final = ("orchestrator", *SERVICES)
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What is to run, and where it will be found. `addresses` are for people: name to URL."""
+    """What is to run, and where it will be found. `addresses` are for people: name to URL.
+
+    `copy` makes the spec of one more process of a program, also while the others run.
+    """
 
     home: Home
     bootstrap: str
     ports: Mapping[str, int]
     specs: tuple[ProcessSpec, ...]
     addresses: Mapping[str, str]
+    copy: Callable[[str], ProcessSpec]
     moved: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -120,22 +124,23 @@ def build_stack(
     server = server_of(home, environment)
     if server:
         write_whole(home.server, f"{_shown(server)}\n")
-    specs = []
-    for name in names:
+
+    def made(name: str, ports: Mapping[str, int]) -> ProcessSpec:
         spec = _spec(name, home, ports, base, report)
         own = {"BATON_DATABASE": _place(home, name, server)}
         own |= {} if given else _static_member(name)
         if name == "console":
             own["BATON_ORCHESTRATOR_DATABASE"] = _place(home, "orchestrator", server)
         needs = tuple(need for need in spec.needs if need in names)
-        env = {**spec.env, **own, **(extra or {}).get(name, {})}
-        specs.append(replace(spec, needs=needs, env=env))
+        return replace(spec, needs=needs, env={**spec.env, **own, **(extra or {}).get(name, {})})
+
     return Stack(
         home=home,
         bootstrap=bootstrap,
         ports=ports,
-        specs=tuple(specs),
+        specs=tuple(made(name, ports) for name in names),
         addresses=_addresses(names, bootstrap, ports),
+        copy=lambda name: made(name, choose_ports(home.ports, _own_ports(name))),
         moved={name: port for name, port in ports.items() if before.get(name, port) != port},
     )
 
@@ -150,15 +155,13 @@ def _is_copy(name: str) -> bool:
 
 
 def port_names(copies: Sequence[str] = ()) -> tuple[str, ...]:
-    apis = [f"{name}_api" for name in (*OURS, *copies) if _program(name) not in WITHOUT_API]
-    return (
-        "kafka",
-        "kafka_controller",
-        *SANDBOXES,
-        "smtp",
-        *(f"{name}_ops" for name in (*OURS, *copies)),
-        *apis,
-    )
+    own = [port for name in (*OURS, *copies) for port in _own_ports(name)]
+    return ("kafka", "kafka_controller", *SANDBOXES, "smtp", *own)
+
+
+def _own_ports(name: str) -> tuple[str, ...]:
+    api = () if _program(name) in WITHOUT_API else (f"{name}_api",)
+    return (f"{name}_ops", *api)
 
 
 def embedded_broker(home: Home, ports: Mapping[str, int]) -> Broker:

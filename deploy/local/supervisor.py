@@ -30,6 +30,7 @@ LOCK_AGAIN_S: Final = 0.02
 
 Report = Callable[[Status], None]
 Sleep = Callable[[float], Awaitable[None]]
+Copy = Callable[[str], ProcessSpec]  # of one more process of a program, as in billing-2
 
 
 class Supervisor:
@@ -42,6 +43,7 @@ class Supervisor:
         *,
         report: Report = lambda _status: None,
         facts: Mapping[str, object] | None = None,
+        copy: Copy | None = None,
         pause: Sleep = asyncio.sleep,
     ) -> None:
         self._home = home
@@ -53,9 +55,11 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._levels = tuple(child.levels({spec.name: spec for spec in specs}))
         self.asked_to_stop = asyncio.Event()
-        self.keepers = {
-            spec.name: Keeper(spec, home, changed=self._changed, sleep=pause) for spec in specs
-        }
+        self._copy, self._pause = copy, pause
+        self.keepers = {spec.name: self._keeper(spec) for spec in specs}
+
+    def _keeper(self, spec: ProcessSpec) -> Keeper:
+        return Keeper(spec, self._home, changed=self._changed, sleep=self._pause)
 
     async def start(self) -> dict[str, int]:
         """Begins everything and returns at once; names the strays that it ended first."""
@@ -86,8 +90,11 @@ class Supervisor:
             return
         for task in self._tasks:
             task.cancel()
-        for level in reversed(self._levels):
-            await asyncio.gather(*(self.keepers[name].stop() for name in level))
+        first = {name for level in self._levels for name in level}
+        levels = (*self._levels, tuple(self.keepers.keys() - first))
+        for level in reversed(levels):
+            there = (self.keepers[name] for name in level if name in self.keepers)
+            await asyncio.gather(*(keeper.stop() for keeper in there))
         await self._server.close()
         self._home.supervisor_state.unlink(missing_ok=True)
         child.forget_pid(self._home, "supervisor")
@@ -129,18 +136,26 @@ class Supervisor:
             write_whole(self._home.supervisor_state, text, durable=False)
 
     async def _answer(self, request: Request) -> Reply:
-        """Commands on the socket: `down`; of one process `stop`, `start`, `restart`, and `kill`.
+        """Commands on the socket: `down`; `scale` of a program, as in `billing=2`; of one process
+        `stop`, `start`, `restart`, and `kill`.
 
         What was killed comes back by itself, as after any death.
         """
         if request.verb == "down":
             self.asked_to_stop.set()
             return Reply(ok=True)
+        if request.verb == "scale":
+            return await self._scale(request.name)
         keeper = self.keepers.get(request.name)
         if keeper is None:
             return Reply(ok=False, error=f"no process {request.name!r}: {', '.join(self.keepers)}")
+        return await self._tell(keeper, request)
+
+    async def _tell(self, keeper: Keeper, request: Request) -> Reply:
         if request.verb == "kill":
             return Reply(ok=keeper.kill(), error=f"{request.name} does not run")
+        if request.verb not in ("stop", "start", "restart"):
+            return Reply(ok=False, error=f"no command {request.verb!r}")
         if request.verb in ("stop", "restart"):
             await keeper.stop()
         if request.verb in ("start", "restart"):
@@ -149,8 +164,27 @@ class Supervisor:
                 await self._first_readiness(keeper)
             except LocalFault as fault:
                 return Reply(ok=False, error=fault.what)
-        if request.verb not in ("stop", "start", "restart"):
-            return Reply(ok=False, error=f"no command {request.verb!r}")
+        return Reply(ok=True)
+
+    async def _scale(self, asked: str) -> Reply:
+        """The first process of a program stays whatever is asked; the others are its copies."""
+        program, _, number = asked.partition("=")
+        if self._copy is None or program not in self.keepers:
+            return Reply(ok=False, error=f"{program} does not run here")
+        wanted = [f"{program}-{n}" for n in range(2, int(number) + 1)]
+        known = [name for name in self.keepers if name.rpartition("-")[0] == program]
+        for name in set(known).difference(wanted):
+            await self.keepers.pop(name).stop()
+        self._write_state()
+        try:
+            for name in wanted:
+                if name not in self.keepers:
+                    keeper = self.keepers[name] = self._keeper(self._copy(name))
+                    keeper.begin(after=[self.keepers[need] for need in keeper.spec.needs])
+            for name in wanted:
+                await self._first_readiness(self.keepers[name])
+        except LocalFault as fault:
+            return Reply(ok=False, error=fault.what)
         return Reply(ok=True)
 
     async def _housekeeping(self) -> None:

@@ -1,4 +1,4 @@
-"""What `baton up down status reset logs` do; each returns its exit code or raises a LocalFault.
+"""What `baton up down status scale reset logs` do: each returns its exit code or raises a fault.
 
 Results go to the screen's table, everything said on the way to standard error. The screen is the
 command line's; nothing here knows how it draws.
@@ -17,17 +17,18 @@ from pathlib import Path
 from time import monotonic, sleep, time
 from typing import IO, Final, Protocol
 
+from schemas.topics import PARTITIONS_LOCAL
 from services.chassis.settings import remote_in_plaintext
 
 from . import child
 from .control import Request, ask_supervisor
 from .doctor import Finding, examine
-from .faults import NoSuchProcess, ProcessFailed, StackRunning
+from .faults import NoSuchProcess, NotScaled, ProcessFailed, StackRunning
 from .home import Home
 from .keeper import State, Status
 from .logging_in import login_address
 from .running import Telling, run_until_stopped
-from .stack import CORE, KAFKA, PROCESSES, Stack, planned_topics
+from .stack import COPIED, CORE, KAFKA, PROCESSES, Stack, planned_topics
 from .state import read_state
 from .supervisor import is_running
 
@@ -135,6 +136,40 @@ def status(screen: Screen) -> int:
     if waiting:
         screen.say(f"not ready: {', '.join(waiting)}. What they say: baton logs {waiting[0]}")
     return PARTIAL if waiting else DONE
+
+
+def scale(screen: Screen, wanted: Sequence[str]) -> int:
+    """Each as in `billing=2`. Until the stack stops: `baton up` begins with one of each again."""
+    home = home_of_this_shell()
+    asked = [_scaled(home, each) for each in wanted]
+    for program, number in asked:
+        ask_supervisor(home, Request("scale", f"{program}={number}"))
+        screen.say(
+            f"{program}: {number} process{'' if number == 1 else 'es'}, sharing its partitions"
+        )
+    return DONE
+
+
+def _scaled(home: Home, wanted: str) -> tuple[str, int]:
+    program, _, number = wanted.partition("=")
+    if program not in COPIED:
+        raise NoSuchProcess(
+            f"{wanted}: no program called {program!r} can be scaled",
+            mend=f"baton scale billing=2   (or: {' '.join(COPIED)})",
+        )
+    if not number.isdecimal() or not 1 <= int(number) <= PARTITIONS_LOCAL:
+        raise NotScaled(
+            f"{wanted}: a program has 1 to {PARTITIONS_LOCAL} processes here, as many as its"
+            " topics have partitions",
+            mend=f"baton scale {program}=2",
+        )
+    if int(number) > 1 and not home.server.exists():
+        raise NotScaled(
+            f"{wanted}: the databases in {home.data} are SQLite files, and a file has one process",
+            mend="baton down; BATON_HOME=... BATON_POSTGRES=postgresql://... baton up"
+            "   (a new state folder, its databases on a server)",
+        )
+    return program, int(number)
 
 
 def reset(screen: Screen, *, yes: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""The verbs of the local stack: up, down, status, reset, doctor, logs."""
+"""The verbs of the local stack: up, down, status, scale, reset, doctor, logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Verb = Callable[[], int]
 
 
 def register(app: typer.Typer) -> None:
-    for verb in (up, down, status, reset, doctor, logs):
+    for verb in (up, down, status, scale, reset, doctor, logs):
         app.command()(verb)
 
 
@@ -50,6 +50,19 @@ def status(context: typer.Context) -> None:
     from deploy.local import verbs  # noqa: PLC0415
 
     _run(context.obj, lambda: verbs.status(context.obj))
+
+
+def scale(
+    context: typer.Context,
+    wanted: Annotated[list[str], typer.Argument(metavar="PROGRAM=NUMBER...")],
+) -> None:
+    """Give programs more processes, or fewer.
+
+    As in: baton scale orchestrator=2 billing=2. With databases on PostgreSQL only; until `down`.
+    """
+    from deploy.local import verbs  # noqa: PLC0415
+
+    _run(context.obj, lambda: verbs.scale(context.obj, wanted))
 
 
 def reset(
@@ -95,6 +108,7 @@ def _run(output: Output, verb: Verb) -> None:
     codes = {
         faults.NoSuchProcess: Exit.NOT_FOUND,
         faults.StackRunning: Exit.REFUSED,
+        faults.NotScaled: Exit.REFUSED,
         faults.StackStopped: Exit.UNREACHABLE,
     }
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.local.child import ProcessSpec
 from deploy.local.home import Home
 from deploy.local.keeper import Status
-from deploy.local.supervisor import Supervisor
+from deploy.local.supervisor import Copy, Supervisor
 
 PATIENT = """
 import pathlib, signal, sys, threading
@@ -66,11 +66,13 @@ def spec(
 
 @asynccontextmanager
 async def supervising(
-    specs: Sequence[ProcessSpec], home: Home, told: list[Status] | None = None
+    specs: Sequence[ProcessSpec],
+    home: Home,
+    told: list[Status] | None = None,
+    copy: Copy | None = None,
 ) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(
-        specs, home, report=(lambda _status: None) if told is None else told.append
-    )
+    report = (lambda _status: None) if told is None else told.append
+    supervisor = Supervisor(specs, home, report=report, copy=copy)
     try:
         await supervisor.start()
         yield supervisor

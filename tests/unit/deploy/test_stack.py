@@ -162,6 +162,20 @@ def test_copies_share_their_programs_database_on_a_server(home: Home) -> None:
     assert settings.database == SecretStr("postgresql://baton@db:5432/orchestrator")
 
 
+def test_a_copy_is_made_while_the_others_run(home: Home) -> None:
+    """What it would have been from the start; the ports of those that run are left alone."""
+    given = {"BATON_POSTGRES": "postgresql://baton@db:5432/"}
+    ports = build_stack(home, given).ports
+    running = build_stack(home, given)
+    later = running.copy("billing-2")
+    at_once = build_stack(home, given, only=(*PROCESSES, "billing-2"))
+
+    assert running.ports == ports
+    assert {**at_once.ports, **ports} == at_once.ports
+    assert later.env == env_of(at_once, "billing-2")
+    assert (later.name, later.needs) == ("billing-2", ("kafka",))
+
+
 def test_the_console_reads_where_the_orchestrator_writes(home: Home) -> None:
     """On a server as in files."""
     name = "BATON_ORCHESTRATOR_DATABASE"

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,30 @@ async def test_single_processes_are_stopped_and_started_by_name(home: Home, jour
         assert not supervisor.asked_to_stop.is_set()
         await ask(home, "down", "")
         assert supervisor.asked_to_stop.is_set()
+
+
+async def test_a_program_is_scaled_up_and_down(home: Home, journal: Path) -> None:
+    """Copies begin and end, the first stays; what is so already stays so; all of them stop."""
+    specs = [spec("kafka", journal), spec("billing", journal, needs=("kafka",))]
+    copy = partial(spec, journal=journal, needs=("kafka",))
+    async with supervising(specs, home, copy=copy) as supervisor:
+        await supervisor.wait_ready()
+        first = supervisor.keepers["billing"].status().pid
+        for number in (3, 3, 2):
+            await ask(home, "scale", f"billing={number}")
+            state = read_state(home)
+            assert state is not None
+            names = [str(each["name"]) for each in state.processes]
+            assert names == ["kafka", "billing", "billing-2", "billing-3"][: number + 1]
+        assert {each.status().state for each in supervisor.keepers.values()} == {State.READY}
+        await ask(home, "scale", "billing=1")
+        await ask(home, "scale", "billing=2")
+        assert supervisor.keepers["billing"].status().pid == first
+        with pytest.raises(ProcessFailed, match="crm does not run here"):
+            await ask(home, "scale", "crm=2")
+    told = lines(journal)
+    assert told[-1] == "ended kafka"
+    assert [told.count(f"{word} billing-2") for word in ("begun", "ended")] == [2, 2]
 
 
 async def ask(home: Home, verb: str, name: str) -> None:

@@ -79,6 +79,38 @@ def test_a_wrong_usage_exits_2_with_nothing_on_standard_output(
     assert "Usage: baton" in said.err
 
 
+@pytest.mark.parametrize(
+    ("wanted", "code", "told"),
+    [
+        (
+            "billing=2",
+            6,
+            "billing=2: the databases in {data} are SQLite files, and a file has one process",
+        ),
+        ("billing=9", 6, "billing=9: a program has 1 to 4 processes here, as many as its topics"),
+        ("billing", 6, "billing: a program has 1 to 4 processes here"),
+        ("kafka=2", 3, "kafka=2: no program called 'kafka' can be scaled"),
+        ("billing=1", 7, "no stack runs in {home}"),
+    ],
+)
+def test_what_cannot_be_scaled_is_refused(
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    wanted: str,
+    code: int,
+    told: str,
+) -> None:
+    """Before the supervisor is asked, with the reason and what to type."""
+    monkeypatch.setenv("BATON_HOME", str(tmp_path))
+
+    said = terminal.type("scale", wanted)
+
+    assert (said.code, said.out) == (code, "")
+    assert told.format(home=tmp_path, data=tmp_path / "data") in " ".join(said.err.split())
+    assert "baton" in said.err.splitlines()[-1]
+
+
 LISTS = (("topics", "list"), ("topics", "list", "--dead"), ("contracts", "list"),
          ("contracts", "check"))  # fmt: skip
 
