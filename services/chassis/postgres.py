@@ -159,13 +159,13 @@ async def _commit(connection: asyncpg.pool.PoolConnectionProxy) -> None:
 
 
 async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    """A fault on the way is not told: what led here is, and the wire with its session is gone."""
     try:
-        if connection.is_closed() or not connection.is_in_transaction():
-            return
-    except asyncpg.InterfaceError:
-        return  # the wire was cut, and the pool has taken it back: why it was is what is told
-    try:
-        await connection.execute("ROLLBACK")
+        if not connection.is_closed() and connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except _FAULTS:
+        with contextlib.suppress(asyncpg.InterfaceError):
+            connection.terminate()  # which the pool may have taken back already
     except BaseException:
         connection.terminate()
         raise

@@ -6,9 +6,11 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Self
 
+import asyncpg
 import pytest
 from company import CHASSIS
 
@@ -254,6 +256,41 @@ async def test_a_wire_cut_at_the_commit_never_applies_twice(
         assert await store.read("SELECT n FROM t WHERE name = 'a'") == [{"n": 100}]
     assert wire.cuts == 100
     assert landed == landing
+
+
+class Dying:
+    """A pool whose server is shut down at a COMMIT, and away when ROLLBACK is asked for."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Self]:
+        yield self
+
+    async def execute(self, text: str) -> None:
+        self.told.append(text.partition(" ")[0])
+        if text == "COMMIT":
+            raise asyncpg.AdminShutdownError("terminating connection")
+        if text == "ROLLBACK":
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed")
+
+    def is_closed(self) -> bool:
+        return False
+
+    def is_in_transaction(self) -> bool:
+        return True
+
+    def terminate(self) -> None:
+        self.told.append("terminate")
+
+
+async def test_a_server_that_shuts_down_at_the_commit_leaves_it_in_doubt() -> None:
+    """Whatever becomes of what is tried afterwards."""
+    pool = Dying()
+    with pytest.raises(InDoubt, match=r"^AdminShutdownError: terminating connection$"):
+        await PostgresStore(pool, pool).run(put())  # type: ignore[arg-type]
+    assert pool.told == ["BEGIN", "COMMIT", "ROLLBACK", "terminate"]
 
 
 async def test_a_stopped_process_does_not_hold_its_rows_for_ever(
