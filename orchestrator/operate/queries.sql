@@ -55,7 +55,7 @@ SELECT sagas.id, sagas.saga_id, sagas.definition, sagas.definition_version, keys
     coalesce((SELECT json_group_object(timers.name, timers.due_us) FROM timers
         WHERE timers.key = sagas.key), '{}') AS timers,
     parked_keys.reason AS parked, parked_keys.detail AS parked_detail,
-    parked_keys.since_us AS parked_us, assignments.assignee
+    parked_keys.since_us AS parked_us, assignments.assignee, assignments.reason AS note
 FROM json_each(:ids) AS wanted CROSS JOIN sagas ON sagas.id = CAST(wanted.value AS BIGINT)
 JOIN keys ON keys.id = sagas.key LEFT JOIN parked_keys ON parked_keys.key = sagas.key
 LEFT JOIN assignments ON assignments.saga = sagas.id

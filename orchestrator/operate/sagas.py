@@ -38,7 +38,10 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class SagaView:
-    """`row` is its place in the table. `timers`: due by name, None while its key is parked."""
+    """`row` is its place in the table. `timers`: due by name, None while its key is parked.
+
+    `note`: why it was handed to its assignee.
+    """
 
     row: int
     saga_id: str
@@ -62,6 +65,7 @@ class SagaView:
     waiting: tuple[Waiting, ...]
     orphan: bool
     assignee: str = ""
+    note: str = ""
 
     @property
     def finished(self) -> bool:
@@ -155,6 +159,7 @@ class Views:
             waiting=waiting,
             orphan=saga is None,
             assignee=str(row["assignee"] or ""),
+            note=str(row["note"] or ""),
         )
 
     @property

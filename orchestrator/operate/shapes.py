@@ -191,6 +191,7 @@ def _of_group(group: Group, now_us: int, members: int) -> Shape:
         "oldest_s": (now_us - group.since_us) // US,
         "since": timestamp(group.since_us),
         "owners": list(group.owners),
+        "notes": list(group.notes),
         "latest": timestamp(group.latest_us),
         "suggested": _hint(group),
         "query": group.query or None,
@@ -215,6 +216,7 @@ def of_member(member: Member, now_us: int) -> Shape:
         "deadline": _when(member.deadline_us),
         "detail": member.detail,
         "assignee": member.assignee or None,
+        "note": member.note or None,
     }
 
 

@@ -13,6 +13,7 @@ from orchestrator.metrics import NOT_OPEN
 from orchestrator.operate.sagas import Parked, SagaView
 
 OPERATOR = "operator"
+NOTES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Member:
     deadline_us: int | None
     detail: str
     assignee: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Group:
         """Whose its members are, each once; nobody's are not spoken of."""
         return tuple(dict.fromkeys(each.assignee for each in self.members if each.assignee))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why they were handed over, each once, the latest of NOTES_MAX."""
+        return tuple(dict.fromkeys(each.note for each in self.members if each.note))[-NOTES_MAX:]
+
 
 def member(saga: SagaView, reason: str) -> Member:
     waiting = saga.waiting[0] if saga.waiting else None
@@ -90,6 +97,7 @@ def member(saga: SagaView, reason: str) -> Member:
         deadline_us=min(deadlines, default=None),
         detail=detail,
         assignee=saga.assignee,
+        note=saga.note,
     )
 
 

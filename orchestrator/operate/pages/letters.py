@@ -19,7 +19,6 @@ from starlette.responses import RedirectResponse, Response
 from orchestrator.operate.letter_telling import LetterOrder, LetterTelling, going_on
 from orchestrator.operate.pages.act import faults
 from orchestrator.operate.pages.asking import unusable
-from orchestrator.operate.pages.operations import number_of
 from orchestrator.operate.pages.site import Site, form_of
 from orchestrator.operate.pages.view import Context, Question, View
 from orchestrator.operate.surfaces import Json, NotUnderstood
@@ -36,8 +35,10 @@ DOES: Final = {
     Verb.DISCARD: "Gives up the first that waits; what is behind it goes on. It is kept.",
     Verb.PARK: "Later records of this key wait behind it until somebody unparks it.",
 }
+_AFTER = re.compile(r"(?P<since>[0-9]{1,18})-(?P<record>[0-9]{1,18})-(?P<key>.*)", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REASON_MAX = 1_000
+Place = tuple[int, int, str]
 _PLACE = ("service", "reason", "topic", "kind")
 
 
@@ -49,15 +50,16 @@ def letter_views(telling: LetterTelling) -> tuple[View, View]:
         groups = _grouped(entries)
         chosen = asked.get("group")
         members = groups.get(chosen, [])
-        after = number_of(asked, "after", 0)
+        left = [each for each in members if _place_of(each) > _place(asked.get("after"))]
         return {
             **wanted,
             "silent": silent,
             "groups": [_group(name, those) for name, those in groups.items()],
             "count": len(entries),
             "chosen": chosen,
-            "members": [_entry(each) for each in members[after : after + SHOWN]],
-            "after": after + SHOWN if len(members) > after + SHOWN else None,
+            "members": [_entry(each) for each in left[:SHOWN]],
+            "before": len(members) - len(left),
+            "after": _after(left[SHOWN - 1]) if len(left) > SHOWN else None,
         }
 
     async def one(asked: Question) -> Context:
@@ -146,9 +148,24 @@ class Redriving:
 def _grouped(entries: Sequence[Json]) -> dict[str, list[Json]]:
     """The largest first; within, the oldest first."""
     found: dict[str, list[Json]] = {}
-    for each in sorted(entries, key=lambda it: (_int(it["since_us"]), str(it["key"]))):
+    for each in sorted(entries, key=_place_of):
         found.setdefault(":".join(str(each[name]) for name in _PLACE), []).append(each)
     return dict(sorted(found.items(), key=lambda it: -len(it[1])))
+
+
+def _place_of(entry: Json) -> Place:
+    """Where an entry stands in its group, whatever leaves it."""
+    return _int(entry["since_us"]), int(str(entry["record"] or 0)), str(entry["key"])
+
+
+def _after(entry: Json) -> str:
+    return "-".join(map(str, _place_of(entry)))
+
+
+def _place(after: str) -> Place:
+    """Nothing that can be read is the beginning."""
+    read = _AFTER.fullmatch(after)
+    return (int(read["since"]), int(read["record"]), read["key"]) if read else (-1, 0, "")
 
 
 def _group(name: str, entries: Sequence[Json]) -> Context:

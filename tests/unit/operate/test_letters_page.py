@@ -11,10 +11,12 @@ from reading_pages import Text
 from website import LOOKS, Website, website
 
 from orchestrator.operate import telling
+from orchestrator.operate.pages import letters
 from services.chassis.bus import ClientLost
 from tests.unit.chassis.company import command
 
 KEY_A = "/dead-letters/one?service=billing&key=a"
+KEY_B = KEY_A.replace("key=a", "key=b")
 REDRIVE = "/dead-letters/act?verb=redrive&service=billing&key=a"
 RAISED = "Broken in the handler of baton.billing.AuthorisePayment"
 
@@ -71,6 +73,30 @@ async def test_groups_lead_to_keys_and_keys_to_records(parked: Website) -> None:
     assert RAISED in one.seen
     assert "Redrive Discard its saga" in one.seen
     assert "tok_broken" not in await parked.page(KEY_A)
+
+
+async def test_a_page_of_keys_begins_after_the_one_before_it(
+    parked: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By where that key stands, not by number: one that left in between moves nobody."""
+    monkeypatch.setattr(letters, "SHOWN", 1)
+    page = Text(await parked.page("/dead-letters"))
+    (group,) = [each for each in page.links if "group=" in each]
+    first = Text(await parked.page(group))
+    (next_,) = [each for each in first.links if "after=" in each]
+    second = Text(await parked.page(next_))
+    odd = Text(await parked.page(f"{group}&after=%3Cimg%3E"))
+    path = "/dead-letters/act"
+    gone = await filled(parked, REDRIVE.replace("redrive", "discard"))
+    await parked.send(path, gone)
+    await parked.send(path, await filled(parked, REDRIVE.replace("redrive", "discard")))
+    later = Text(await parked.page(next_))
+
+    assert (KEY_A in first.links, KEY_B in first.links) == (True, False)
+    assert (KEY_A in second.links, KEY_B in second.links) == (False, True)
+    assert "Oldest first, after 1 older ones" in second.seen
+    assert KEY_A in odd.links
+    assert KEY_B in later.links
 
 
 async def test_a_redrive_is_rehearsed_told_once_and_followed(

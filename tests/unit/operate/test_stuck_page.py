@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,8 +12,10 @@ from reading_pages import HOSTILE, Text
 from website import LOOKS, Website, website
 
 from orchestrator.operate.pages import stuck
+from schemas.orchestrator import OperatorVerb
 from services.chassis.store import Plan, Statement, Write
 
+BEGAN = datetime(2025, 11, 24, tzinfo=UTC)
 STOCK = "/stuck?group=late_timer:fulfilment:awaiting_stock:inventory"
 
 
@@ -118,6 +121,22 @@ async def test_what_a_link_says_is_shown_as_text(late: Website) -> None:
     assert HOSTILE not in html
     assert "<img" not in html
     assert "Nobody is in this group any more." in Text(html).seen
+
+
+async def test_whose_a_saga_is_and_why_stands_in_its_row_and_its_groups(late: Website) -> None:
+    """A hostile note is text."""
+    for order, note in (("o-1", "asked the bank"), ("o-2", HOSTILE)):
+        verb = OperatorVerb(
+            order, f"fulfilment:{order}", "assign", None, "ann", note, None, BEGAN, assignee="bob"
+        )
+        await late.playing.tell(verb, f"v-{order}")
+
+    html = await late.page(STOCK)
+
+    seen = Text(html).seen
+    assert f"ready bob asked the bank {HOSTILE} · not here" in seen
+    assert "ReserveStock sent once bob asked the bank Retry" in seen
+    assert "<img" not in html
 
 
 async def test_a_viewer_sees_and_does_not_act(late: Website) -> None:
