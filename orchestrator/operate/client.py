@@ -22,7 +22,7 @@ from orchestrator.operate.exits import Exit
 from orchestrator.operate.faults import VerbFault
 
 Json = dict[str, object]
-ANSWER_WITHIN_S = 10.0
+ANSWER_WITHIN_S = 15.0  # longer than the console waits for Kafka and for what becomes of a verb
 CONSOLE = "console"
 UP = "is it running? baton status; baton up"
 _CODES = {

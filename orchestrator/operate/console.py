@@ -52,7 +52,7 @@ from orchestrator.operate.sessions import Sessions
 from orchestrator.operate.settings import ConsoleSettings
 from orchestrator.operate.surfaces import Surfaces
 from orchestrator.operate.tailing import LAST, Tails
-from orchestrator.operate.telling import Telling
+from orchestrator.operate.telling import TOLD_WITHIN_S, Telling
 from orchestrator.sagas import SAGAS
 from schemas.catalogue import load_catalogue
 from services.chassis.bus_admin import Tail
@@ -192,7 +192,7 @@ class Console:
         publisher = Publisher(
             settings.kafka_bootstrap_servers,
             client_id=NAME,
-            deadline_s=settings.publish_deadline_s,
+            deadline_s=min(settings.publish_deadline_s, TOLD_WITHIN_S - 1),
         )
         stack.push_async_callback(publisher.close)
         return Telling(publisher, Maker(NAME, Codec(catalogue), catalogue), SystemClock())

@@ -12,9 +12,17 @@ from datetime import UTC, datetime
 from typing import Final
 
 from orchestrator.operate.auditing import NOT_TAKEN, Act, Audit, Via
-from orchestrator.operate.surfaces import Json, NotAnswered, NotKnown, Surfaces, segment
+from orchestrator.operate.surfaces import (
+    Json,
+    NotAnswered,
+    NotKnown,
+    NotUnderstood,
+    Surfaces,
+    segment,
+)
 from orchestrator.operate.telling import Telling
 from schemas.orchestrator import OperatorVerb
+from services.chassis.admission import KEY
 from services.chassis.parked import Result, Verb
 
 PATH: Final = "/deadletters"
@@ -51,15 +59,20 @@ class LetterTelling:
         return await self._surfaces.one(service, f"{PATH}/{segment(key)}", {})
 
     async def rehearsed(self, service: str, key: str, given: Mapping[str, str]) -> Json:
-        """`given`: verb, record, force."""
+        """`given`: verb, record, force. Raises NotUnderstood."""
+        _tellable(key)
         return await self._surfaces.one(service, f"{PATH}/{segment(key)}/rehearsal", given)
 
     async def verb(self, service: str, name: str) -> Json:
         return await self._surfaces.one(service, "/verbs", {"id": _id(name)})
 
     async def tell(self, service: str, key: str, order: LetterOrder, name: str) -> Json | None:
-        """What became of it by now; None: it was not taken. Raises NotKnown, NotKept, BusError."""
+        """What became of it by now; None: it was not taken.
+
+        Raises NotKnown, NotUnderstood, NotKept, BusError.
+        """
         self._surfaces.address(service)
+        _tellable(key)
         verb = _verb(service, key, order)
         act = Act(order.actor, order.via, verb.verb, f"{service} {key}", order.reason, name)
         async with self._audit.acting(act) as became:
@@ -77,6 +90,13 @@ class LetterTelling:
 
 def going_on(told: Json | None) -> bool:
     return told is None or told["result"] == Result.GOING_ON
+
+
+def _tellable(key: str) -> None:
+    """A verb travels under its key: what was rejected because its key is no id cannot be told."""
+    if not KEY.fullmatch(key):
+        told = f"the key {key!r} can only be read: verbs travel under ids of {KEY.pattern}"
+        raise NotUnderstood(f"{told}; publish the record anew under a valid key")
 
 
 def _verb(service: str, key: str, order: LetterOrder) -> OperatorVerb:

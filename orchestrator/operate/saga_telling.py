@@ -8,6 +8,7 @@ take was not told, and BusError says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from schemas.catalogue import Catalogue
 from schemas.orchestrator import OperatorVerb
 from services.chassis.codec import Codec
 from services.chassis.packing import unpack_reply
-from services.chassis.store import Value, statements
+from services.chassis.store import Unavailable, Value, statements
 
 SQL = statements(Path(__file__).parent / "telling.sql")
 BULK: Final = "op-"  # requests of bulk operations begin so, and nobody else's
@@ -151,13 +152,17 @@ class SagaTelling:
             await self._telling.tell(operator_verb(saga.key, saga.saga_id, order), verb_id(request))
 
             async def taken() -> Json | None:
-                return (await self._rows([request])).get(request)
+                try:
+                    return (await self._rows([request])).get(request)
+                except Unavailable:  # it is told: what becomes of it is looked at later
+                    return None
 
             row = await self._telling.result(taken)
             became.result = NOT_TAKEN if row is None else str(row["result"])
-        if row is None:
-            return _told(request, order, NOT_TAKEN, saga)
-        return await self._of_row(request, row)
+        if row is not None:
+            with suppress(Unavailable):
+                return await self._of_row(request, row)
+        return _told(request, order, NOT_TAKEN, saga)
 
     async def told(self, name: str, request: str) -> Told | None:
         """What became of it by now; None: it was not taken. Raises UnknownSaga, KeyReused."""

@@ -113,7 +113,7 @@ class Sessions:
         if not given:
             body = await _body(receive)
             if body is None:
-                return "the form is too large", receive
+                return "the form is too large, or was cut off", receive
             given, receive = fields(body).get(CSRF, ""), _replayed(body, receive)
         ours = hmac.compare_digest(given.encode(), csrf_of(connection).encode())
         return "" if ours else NOT_OURS, receive
@@ -191,7 +191,7 @@ async def _body(receive: Receive) -> bytes | None:
         message = await receive()
         part: bytes = message.get("body", b"")
         body += part
-        if len(body) > FORM_BYTES_MAX:
+        if len(body) > FORM_BYTES_MAX or message["type"] == "http.disconnect":
             return None
         if not message.get("more_body", False):
             return body

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from orchestrator.operate.surfaces import Json
 from schemas.orchestrator import OperatorVerb
+from services.chassis.bus import BusError
 from services.chassis.clock import Clock
 from services.chassis.envelope import Cause, Maker, timestamp
 from services.chassis.messages import Outgoing
@@ -19,6 +20,7 @@ from services.chassis.parked import Result
 
 EXPIRES_US: Final = 300_000_000
 WAIT_S: Final = 2.0
+TOLD_WITHIN_S: Final = 6.0  # whoever waits behind others that Kafka does not answer, too
 _LOOK_S = 0.05
 SOURCE = "console"
 
@@ -51,10 +53,13 @@ class Telling:
         await self._publish([self._maker.event(event, event_id, self._clock.now_us(), Cause())])
 
     async def _publish(self, out: Sequence[Outgoing]) -> None:
-        async with self._turn:
-            if not self._publisher.alive:
-                await self._publisher.rebuild()
-            await self._publisher.publish(out)
+        try:
+            async with asyncio.timeout(TOLD_WITHIN_S), self._turn:
+                if not self._publisher.alive:
+                    await self._publisher.rebuild()
+                await self._publisher.publish(out)
+        except TimeoutError as fault:
+            raise BusError(f"Kafka did not take it within {TOLD_WITHIN_S:.0f} s") from fault
 
     def _made(self, verb: OperatorVerb, verb_id: str, now_us: int) -> Outgoing:
         made = self._maker.event(verb, verb_id, now_us, Cause())

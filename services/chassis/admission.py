@@ -17,7 +17,7 @@ from services.chassis.envelope import BadEnvelope, parse, time_us
 from services.chassis.messages import Message, Record
 
 RECORD_BYTES_MAX = 256 * 1024
-_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ANY_WRITER = "*"
 
 
@@ -47,7 +47,7 @@ class Admission:
         if shape is not None:
             return shape
         key = (record.key or b"").decode("utf-8", "replace")
-        if not _KEY.fullmatch(key):
+        if not KEY.fullmatch(key):
             return Refused("bad_key", "the record key is no id of [A-Za-z0-9._-]{1,64}", "validate")
         try:
             headers = parse(record.headers)

@@ -23,7 +23,7 @@ from orchestrator.operate.pages.live import Live
 from orchestrator.operate.pages.rendering import NAVIGATION, STATIC, Rendering
 from orchestrator.operate.pages.view import NoPage, Question, View
 from orchestrator.operate.sessions import LIVE, LOGIN, csrf_field, local_path
-from orchestrator.operate.surfaces import NotAnswered, NotKnown
+from orchestrator.operate.surfaces import NotAnswered, NotKnown, NotUnderstood
 from services.chassis.access import (
     Guarded,
     Policy,
@@ -101,6 +101,9 @@ class Site:
                 )
             except (NotKnown, NotAnswered) as fault:
                 return self._fault(request, NoPage("Not found", str(fault)))
+            except NotUnderstood as fault:
+                bad = HTTPStatus.UNPROCESSABLE_ENTITY
+                return self._fault(request, NoPage("Not for this", str(fault), status=bad))
             except Unavailable as fault:
                 sentence = f"The orchestrator's database cannot be read now: {fault}."
                 links = {"try again": str(request.url.path), "services": "/services"}

@@ -281,10 +281,10 @@ def test_a_verb_that_nobody_takes_in_time_is_not_done(
     assert (said.code, json.loads(said.out)[0]["result"]) == (5, "not_taken")
 
 
-def post(desk: Desk, **changes: object) -> httpx.Response:
+def post(desk: Desk, key: str = "a", **changes: object) -> httpx.Response:
     body = {"verb": "discard", "reason": "x", "actor": "ann", **changes}
     headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "k-1"}
-    url = f"{desk.url}/api/deadletters/billing/a"
+    url = f"{desk.url}/api/deadletters/billing/{key}"
     return httpx.post(url, json=body, headers=headers, trust_env=False)
 
 
@@ -337,3 +337,17 @@ def test_a_body_that_is_no_verb_is_refused(
     """With the field and what it may be."""
     answer = post(parked, **changes)
     assert (answer.status_code, answer.json()["detail"]) == (422, detail)
+
+
+def test_what_has_no_id_for_its_key_can_only_be_read(parked: Desk) -> None:
+    """No verb can travel under it: said before it is rehearsed or told."""
+    answer = post(parked, "odd%20key")
+    dry = parked.type("discard", "odd key", "--service", "billing", "--reason", "x", "--dry-run")
+    told = (
+        "request: the key 'odd key' can only be read: verbs travel under ids of"
+        " [A-Za-z0-9._-]{1,64}; publish the record anew under a valid key"
+    )
+
+    assert (answer.status_code, answer.json()["detail"]) == (422, told)
+    assert (dry.code, dry.err) == (2, f"✖ {told}\n")
+    assert [out.key for out in parked.box.sent] == ["c"]

@@ -147,6 +147,7 @@ async def test_a_key_is_parked_by_hand(site: Website, box: Letterbox) -> None:
         (f"{REDRIVE}&record=x", 422, "Record: a whole number."),
         (REDRIVE.replace("billing", "nobody"), 404, "no process nobody; known are billing, crm"),
         (KEY_A.replace("=a", "=z"), 404, "z has no dead letters here"),
+        (REDRIVE.replace("=a", "=odd+key"), 422, "the key 'odd key' can only be read"),
     ],
 )
 async def test_what_cannot_be_meant_is_a_page(
@@ -165,6 +166,15 @@ async def test_without_a_reason_or_kafka_nothing_is_told(parked: Website, box: L
 
     assert "⚠ Say why: the reason is kept with it." in asked
     assert "Nothing was sent: Kafka does not take it (no broker answers)." in gone
+    assert box.sent == []
+
+
+async def test_a_key_that_is_no_id_is_told_nothing(parked: Website, box: Letterbox) -> None:
+    """A page that says what to do instead, and no fault of ours."""
+    form = [*await filled(parked, REDRIVE), ("key", "odd key")]
+    seen = Text(await parked.send("/dead-letters/act", form, 422)).seen
+
+    assert "publish the record anew under a valid key" in seen
     assert box.sent == []
 
 

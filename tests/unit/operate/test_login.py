@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Message
 
 from orchestrator.operate.login import LOGINS_BURST, login_routes
 from orchestrator.operate.sessions import (
@@ -228,3 +229,22 @@ async def test_an_address_logs_in_once_and_soon(
 )
 def test_the_way_on_is_a_path_of_ours(given: str, path: str) -> None:
     assert local_path(given) == path
+
+
+async def test_a_form_that_was_cut_off_is_not_taken(tmp_path: Path) -> None:
+    """What it would have said after the cut, as that only one is to be tried, is not known."""
+    clock = HandClock()
+    sessions = Sessions(gate_for(tmp_path, TOKENS, clock=clock).tokens, clock)
+    scope = {"type": "http", "headers": []}
+    begun = f"csrf={csrf_of(HTTPConnection(scope))}&verb=compensate".encode()
+    parts = [
+        {"type": "http.request", "body": begun, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    why, _ = await sessions.forged(scope, receive)
+
+    assert why == "the form is too large, or was cut off"

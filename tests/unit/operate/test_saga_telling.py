@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from telling_stage import Console, opened
 
+from orchestrator.operate import client, telling
 from schemas.billing import PaymentAuthorised, PaymentDeclined
 from services.chassis.bus import BusError
+from services.chassis.messages import Outgoing
 from tests.unit.operate.orchestra import AMOUNT
 
 RETRY = {"verb": "retry", "reason": "billing is back", "actor": "ann"}
@@ -159,6 +162,54 @@ async def test_without_kafka_nothing_is_told(waiting: Console) -> None:
     assert (status, said["detail"]) == (503, "kafka: nothing was told: no broker answers")
     assert waiting.wire.sent == []
     assert (await waiting.told("o-1"))["status"] == 404
+
+
+async def test_who_waits_behind_what_kafka_does_not_answer_is_told_so(
+    waiting: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time for the command line to hear it: nothing of it is queued behind the others."""
+    monkeypatch.setattr(telling, "TOLD_WITHIN_S", 0.05)
+    publish, silent = waiting.wire.publish, asyncio.Event()
+
+    async def waits(messages: Sequence[Outgoing]) -> None:
+        await silent.wait()
+        await publish(messages)
+
+    monkeypatch.setattr(waiting.wire, "publish", waits)
+    both = await asyncio.gather(waiting.tell("o-1", RETRY), waiting.tell("o-1", RETRY, "k-2"))
+    silent.set()
+    monkeypatch.setattr(telling, "TOLD_WITHIN_S", 6.0)
+    after = await waiting.tell("o-1", RETRY, "k-3")
+
+    why = "kafka: nothing was told: Kafka did not take it within 0 s"
+    assert [(status, said["detail"]) for status, said in both] == [(503, why), (503, why)]
+    assert after[0] == 200
+    assert [out.id for out in waiting.wire.sent] == ["console/k-3"]
+    assert client.ANSWER_WITHIN_S > telling.TOLD_WITHIN_S + telling.WAIT_S + 5
+
+
+async def test_what_was_told_is_not_said_to_have_failed_when_it_cannot_be_looked_at(
+    waiting: Console, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The orchestrator's database is away just then: 202 with the place where it will be said."""
+    path, away = tmp_path / "orchestrator.db", tmp_path / "away.db"
+    publish = waiting.wire.publish
+
+    async def then_away(messages: Sequence[Outgoing]) -> None:
+        await publish(messages)
+        path.rename(away)
+
+    monkeypatch.setattr(waiting.wire, "publish", then_away)
+    status, said = await waiting.tell("o-1", RETRY)
+    away.rename(path)
+
+    assert (status, said["result"], said["look"]) == (
+        202,
+        "not_taken",
+        "/api/sagas/o-1/verbs/k-1",
+    )
+    assert (await waiting.told("o-1"))["result"] == "applied"
+    assert [line[2] for line in await waiting.audited()] == ["asked", "not_taken"]
 
 
 async def test_what_is_not_taken_yet_says_where_to_look(waiting: Console) -> None:
