@@ -10,6 +10,7 @@ import pytest
 from bulk_stage import QUERY, RETRY, begin, counts, five_wait, items, steps
 from telling_stage import Console, opened
 
+from orchestrator.operate.bulk_running import BulkRunner
 from schemas.billing import PaymentAuthorised, PaymentDeclined
 from services.chassis.store import Plan, Statement, Write
 from tests.unit.operate.orchestra import AMOUNT
@@ -221,6 +222,55 @@ async def test_what_ended_long_ago_is_forgotten(waiting: Console) -> None:
     assert len(await waiting.audited()) == 2
 
 
+HUNDREDS, RATE = 300, 40
+
+
+def told(console: Console) -> list[str]:
+    return [out.key for out in console.wire.sent]
+
+
+async def test_hundreds_are_told_at_their_rate_stopped_tried_and_gone_on_with(
+    console: Console,
+) -> None:
+    """Through the real engine: each saga once, whoever stops, resumes or starts the runner anew."""
+    for n in range(HUNDREDS):
+        await console.playing.place_order(f"o-{n}")
+    many = {**RETRY, "query": "state=awaiting_stock", "rate": RATE}
+
+    stopped = await begin(console, {**many, "verb": "note"}, "b-1")
+    while (await console.read(f"/api/operations/{stopped}"))["state"] == "collecting":
+        await console.runner.step()
+    before, each_turn = len(told(console)), list[int]()
+    for _ in range(3):
+        await console.runner.step()
+        each_turn.append(len(told(console)) - before)
+        before = len(told(console))
+    await console.post(f"/api/operations/{stopped}/cancel", {"reason": "no", "actor": "ann"})
+    await steps(console, 8)
+    noted = len(told(console))
+
+    assert max(each_turn) <= RATE
+    assert sum(each_turn) >= 2 * RATE
+    assert (await counts(console, stopped))[0] == "cancelled"
+    assert (await counts(console, stopped))[1]["skipped"] == HUNDREDS - noted
+
+    tried = await begin(console, {**many, "verb": "pause", "first": 7}, "b-2")
+    await steps(console, 20)
+    assert len(told(console)) == noted + 7
+    await console.post(f"/api/operations/{tried}/resume", {"reason": "good", "actor": "ann"})
+    await steps(console, 3)
+    parts = (console.runner._store, console.runner._reading, console.runner._telling)
+    console.runner = BulkRunner(*parts, console.runner._audit, console.runner._clock)
+    await steps(console, 20)
+
+    paused = told(console)[noted:]
+    assert len(paused) == len(set(paused)) == HUNDREDS
+    assert await counts(console, tried) == ("done", {"progressed": HUNDREDS})
+    found = await console.read("/api/sagas/count?query=reason%3Dpaused")
+    assert found == {"count": HUNDREDS, "whole": True}
+    assert len({out.id for out in console.wire.sent}) == len(console.wire.sent)
+
+
 COPIES = (
     "INSERT INTO keys (id, name) SELECT id + 1000, 'c-' || id FROM numbers",
     """INSERT INTO sagas SELECT numbers.id + 1000, numbers.id + 1000, 'fulfilment:c-' || numbers.id,
@@ -252,3 +302,9 @@ async def test_a_hundred_thousand_sagas_are_listed_in_pieces(waiting: Console) -
 
     assert (said["total"], said["counts"]) == (100_006, {**NONE, "pending": 100_006})
     assert peak < 40_000_000
+    await steps(waiting, 5)
+    await waiting.post(f"/api/operations/{operation}/cancel", {"reason": "no", "actor": "ann"})
+    await steps(waiting, 5)
+    sent = len(waiting.wire.sent)
+    assert 0 < sent <= 5 * 20
+    assert (await counts(waiting, operation))[1]["skipped"] == 100_006 - sent
