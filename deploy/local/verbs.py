@@ -255,7 +255,10 @@ def _say_where(screen: Screen, stack: Stack, took_s: float) -> None:
             f"Kafka at {stack.bootstrap} is spoken to without encryption or passwords:"
             " whoever is on the way can read and forge"
         )
-    screen.say("next: baton status · baton import --day 2010-12-01 · baton sagas list · baton down")
+    screen.say(
+        "next: baton login · baton status · baton import --day 2010-12-01 · baton sagas list"
+        " · baton down"
+    )
 
 
 def _say_login(screen: Screen, home: Home, addresses: Mapping[str, str]) -> None:

@@ -70,7 +70,7 @@ def flow_of(saga: Saga[object], numbers: Traffic) -> Flow:
     found = {FIRST: None} | {state.name: None for each in columns for state in _all(each)}
     kept = [pair for pair in edges(saga) if pair[0] in found and pair[1] in found]
     starts = [(FIRST, state.name) for state in columns[1].above]
-    went = numbers.went
+    went = {(here or FIRST, there): n for (here, there), n in numbers.went.items()}
     return Flow(
         f"{saga.name} v{saga.version}: forward on top, compensation below",
         tuple([_with(saga, numbers, column) for column in columns]),

@@ -189,13 +189,18 @@ def _commands(name: str) -> list[Topic]:
 def _rail(name: str, seen: Seen) -> Rail:
     topics = [topic.name for topic in _commands(name)]
     back = reply_topic(name)
-    behind = max((behind_of(name, each, seen) for each in topics), default=0)
-    waiting = behind_of(HUB, back, seen)
     return Rail(
         name,
-        f"{rate_of(topics, seen)} · {behind} behind",
-        f"{rate_of([back], seen)} · {waiting} behind",
+        f"{rate_of(topics, seen)} · {_behind(name, topics, seen)} behind",
+        f"{rate_of([back], seen)} · {_behind(HUB, [back], seen)} behind",
     )
+
+
+def _behind(name: str, topics: Sequence[str], seen: Seen) -> str:
+    """Who is silent falls behind by what nobody counts."""
+    if name in seen and seen[name].silent:
+        return "?"
+    return str(max((behind_of(name, each, seen) for each in topics), default=0))
 
 
 def _lane(topic: Topic, seen: Seen) -> Lane:

@@ -116,6 +116,7 @@ async def test_the_page_says_it_in_words_and_in_a_table(
     seen = Text(html).seen
     assert "✖ shipping does not answer; last known numbers are shown, since 0 s ago ." in seen
     assert "commands 2.8/s · 12 behind" in seen
+    assert "commands ?/s · ? behind" in seen
     row = re.search(r"billing\.payment\.commands\.v1 commands: .*? 2\.8/s 12 ", seen)
     assert row is not None
     assert "orphan" not in seen

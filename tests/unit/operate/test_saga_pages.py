@@ -353,6 +353,7 @@ async def test_the_flow_counts_what_stands_where(site: Website) -> None:
 
     assert html.count('aria-label="payment: 1 saga, 0 stuck"') == 2
     assert html.count("<title>stock to payment: 3</title>") == 2
+    assert html.count("<title>started to stock: 4</title>") == 2
     assert 'href="/export/flow/fulfilment?form=svg&amp;version=1"' in html
 
 
