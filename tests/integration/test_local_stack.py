@@ -77,7 +77,7 @@ def test_a_stack_is_brought_up_looked_at_and_taken_down(baton: Baton, home: Home
     assert up.returncode == 0, up.stderr
     assert "3 processes ready in" in up.stderr
     assert "127.0.0.1" in up.stderr
-    assert "next: baton status" in up.stderr
+    assert "next: baton login · baton status" in up.stderr
 
     again = baton("up")
     assert (again.returncode, again.stderr) == (
