@@ -133,7 +133,7 @@ class Scenario:
             latency_s=random.choice((0.0, 0.02, 0.1, 0.4)),
             batch_max=random.choice((1, 3, 20, 20, 1_000, 1_000, 1_000, 1_000)),
             guarded=random.choice((2, 2, 2, 50)),
-            # What arrives together shares a transaction; else nine of ten hold one message.
+            # What arrives together shares a transaction; else five of six hold one record.
             together_s=random.choice((0.0, 0.0, 0.1, 0.3, 0.3)),
         )
 
