@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from letterbox import Letterbox
@@ -18,11 +19,14 @@ from stage import free_port
 from website import Served, Website, website
 
 from orchestrator.operate.pages.company import HUB, LEFT, RIGHT
+from schemas.common import Line
+from schemas.orders import OrderPlaced
 from services.chassis.health import serving
 from tests.unit.chassis.company import command
 
+ORDERS = "orders.order.events.v1"
 HEARD = (
-    "orders.order.events.v1",
+    ORDERS,
     "inventory.stock.commands.v1",
     "billing.payment.commands.v1",
 )
@@ -41,6 +45,9 @@ BESIDE = (
     "/sagas/o-2?tab=timeline&with=o-1",
     "/sagas/o-2?tab=sequence",
     "/flow/fulfilment",
+    "/sagas?query=slow=p95",
+    "/map?find=billing&min=1",
+    f"/topics/{ORDERS}?lines=50",
 )
 
 
@@ -73,6 +80,8 @@ def _process(name: str) -> Spoken:
 
 async def _play(site: Website) -> None:
     playing = site.playing
+    _written(site)
+    await site.send("/views", [("name", "Mine"), ("query", "stuck=any"), ("do", "keep")])
     await playing.complete("o-1")
     await playing.cancel("o-2")
     await playing.decline("o-3")
@@ -83,6 +92,16 @@ async def _play(site: Website) -> None:
     await _told(site, "/act?verb=pause&saga=fulfilment:o-9")
     await _told(site, "/act?verb=retry&query=state=awaiting_stock")
     await site.runner.step()
+
+
+def _written(site: Website) -> None:
+    """Orders on their topic, of many lines each, and a record that nobody can read."""
+    now = datetime.fromtimestamp(site.playing.now_us / 1_000_000, UTC)
+    lines = tuple(Line(f"SKU-{n}", n, 100) for n in range(1, 20))
+    for n in range(60):
+        placed = OrderPlaced(f"o-{n}", None, "GBP", lines, "France", now)
+        site.log.publish(ORDERS, placed, site.playing.now_us // 1000 + n, partition=n % 4)
+    site.log.write(ORDERS, b"?", site.playing.now_us // 1000 + 99, key=b"o-?")
 
 
 async def _told(site: Website, form: str) -> str:

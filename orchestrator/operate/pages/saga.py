@@ -29,7 +29,7 @@ from orchestrator.operate.wording import objects, strings
 from orchestrator.saga import Saga
 from services.chassis.settings import Settings
 
-LINES: Final = 200
+LINES: Final = 100
 DAYS: Final = Settings.model_fields["journal_days"].default
 TABS: Final = ("story", "timeline", "sequence", "state", "raw")
 _LAST: Final = 1 << 62

@@ -22,7 +22,7 @@ from schemas.releases import releases
 from services.chassis.codec import Codec
 from services.chassis.envelope import timestamp
 
-LINES: Final = (20, 50, 100)
+LINES: Final = (20, 50)
 BODY_CHARS, NAME_CHARS, WHOLE_CHARS = 240, 80, 6_000
 _QUIET_S, _QUIET_GAPS = 60.0, 10
 

@@ -246,9 +246,9 @@ async def test_an_unknown_saga_has_neighbours(site: Website) -> None:
 
 
 async def test_older_lines_stand_on_their_own_page(site: Website) -> None:
-    """Two hundred lines a page and none is cut."""
+    """A hundred lines a page and none is cut."""
     await site.playing.place_order("o-1")
-    for n in range(200):
+    for n in range(100):
         await site.playing.ask_cancellation("o-1", f"r-{n}")
 
     newest = await site.page("/sagas/o-1")
@@ -256,10 +256,10 @@ async def test_older_lines_stand_on_their_own_page(site: Website) -> None:
     oldest = await site.page(f"/sagas/o-1?before={older}")
     told = Text(await site.page(f"/sagas/o-1?tab=timeline&before={older}"))
 
-    assert newest.count('<tr id="e') == 200
+    assert newest.count('<tr id="e') == 100
     assert oldest.count('<tr id="e') == 1
     assert "← orders.OrderPlaced" in seen(oldest)
-    assert "Lines e2 to e201 of this saga. Older lines" in seen(newest)
+    assert "Lines e2 to e101 of this saga. Older lines" in seen(newest)
     assert "Lines e1 to e1 of this saga. Newest lines" in told.seen
     assert "/sagas/fulfilment%3Ao-1?tab=timeline" in told.links
 
