@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -205,7 +205,7 @@ class Console:
 
         tails = Tails(opened, SystemClock())
         stack.push_async_callback(tails.close)
-        self._work(stack, tails.run())
+        self._work(stack, _going_on(tails.run))
         return tails
 
     async def _app(
@@ -226,7 +226,7 @@ class Console:
         parts = Parts(reading, database, surfaces, self._tails(stack), telling, *own)
         served = console_routes(parts)
         self._work(stack, served.runner.run())
-        self._work(stack, served.history.run())
+        self._work(stack, _going_on(served.history.run))
         app = secured(served.routes, gate, observe=self.metrics.http_request)
         return app, served.live
 
@@ -245,6 +245,16 @@ class Console:
                 _log.info("readiness changed", extra={"reason": self._database.reason})
             self.metrics.heartbeat()
             await asyncio.sleep(_LOOK_AGAIN_S if self._database.ok else _LOOK_AGAIN_S / 10)
+
+
+async def _going_on(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """What the console can do without for a moment: begun anew, and the log says why."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001  whatever it was, the pages are served
+            _log.exception("begun anew")
+        await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 async def _until(stopped: asyncio.Event) -> None:

@@ -18,8 +18,10 @@ import pytest
 from orchestra import orchestra
 from stage import TOKEN, free_port
 
+from orchestrator.operate import console
 from orchestrator.operate.bulk_running import BulkRunner
 from orchestrator.operate.console import Console
+from orchestrator.operate.history import History
 from orchestrator.operate.settings import ConsoleSettings
 from orchestrator.operate.tailing import Tails
 from services.chassis.access import Role
@@ -95,7 +97,7 @@ async def test_the_console_waits_for_the_database_serves_it_and_stops_when_told(
     assert (saga.json()["state"], refused.status_code, code) == ("awaiting_stock", 401, 0)
 
 
-@pytest.mark.parametrize("work", [(BulkRunner, "run"), (Tails, "run"), (Console, "_watch")])
+@pytest.mark.parametrize("work", [(BulkRunner, "run"), (Console, "_watch")])
 async def test_what_ends_by_itself_ends_the_console(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: tuple[type, str]
 ) -> None:
@@ -105,17 +107,41 @@ async def test_what_ends_by_itself_ends_the_console(
         raise ValueError("broken")
 
     monkeypatch.setattr(*work, broken)
+    async with asyncio.timeout(20):
+        with pytest.raises(ValueError, match="broken"):
+            await console_in(tmp_path).run()
+
+
+@pytest.mark.parametrize("work", [(History, "run"), (Tails, "run")])
+async def test_what_the_console_can_do_without_for_a_moment_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: tuple[type, str]
+) -> None:
+    """A phase of a newer release in a sample does not take all pages away."""
+    served, begun = console_in(tmp_path), list[str]()
+
+    async def broken(*_: object) -> None:
+        begun.append("begun")
+        if len(begun) == 3:
+            served.stop()
+        raise ValueError("broken")
+
+    monkeypatch.setattr(*work, broken)
+    monkeypatch.setattr(console, "_LOOK_AGAIN_S", 0.01)
+    async with asyncio.timeout(20):
+        await served.run()
+
+    assert len(begun) >= 3
+
+
+def console_in(home: Path) -> Console:
     given = {
-        "BATON_HOME": str(tmp_path),
-        "BATON_TOKENS_FILE": str(tokens_in(tmp_path, {TOKEN: Role.OPERATOR})),
+        "BATON_HOME": str(home),
+        "BATON_TOKENS_FILE": str(tokens_in(home, {TOKEN: Role.OPERATOR})),
         "BATON_OPS_PORT": str(free_port()),
         "BATON_API_PORT": str(free_port()),
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     }
-    console = Console(ConsoleSettings.read(given, service="console"))
-    async with asyncio.timeout(20):
-        with pytest.raises(ValueError, match="broken"):
-            await console.run()
+    return Console(ConsoleSettings.read(given, service="console"))
 
 
 def test_settings_that_are_wrong_are_all_named_and_end_it_with_2(tmp_path: Path) -> None:
