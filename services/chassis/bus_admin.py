@@ -163,7 +163,7 @@ class Tail:
     Where it begins is settled when it is entered, so that what is published afterwards is seen.
     With `until_end` it ends with the last record that was there then. `since_ms` begins with the
     first record of each partition whose timestamp is that or later, `last` with as many before its
-    end; `newest()` keeps to that, however much is written in between.
+    end, which is what `newest()` reads, however much is written in between.
     """
 
     def __init__(
@@ -238,21 +238,34 @@ class Tail:
                 raise BrokerSilent(self._bootstrap, monotonic() - moved)
 
     async def newest(self) -> AsyncGenerator[Record, None]:
-        """What was written since the last call, of each partition the `last` records at most."""
+        """What was written since the last call, of each partition the `last` records at most.
+
+        Nothing is fetched between calls: questions wait behind a fetch that waits for records.
+        """
         consumer = self._consumer
         assert consumer is not None, "enter the tail before reading it"
         left = await self._unread(consumer)
-        while left:
-            try:
-                async with answered_within(self._within_s, self._bootstrap, self._topics):
-                    fetched = await consumer.getmany(timeout_ms=200)
-                    at = {tp: await consumer.position(tp) for tp in left}
-            except bus_batches.Unreadable as error:
-                raise ClientLost(f"a batch cannot be read: {error}") from error
-            for batch in fetched.values():
-                for each in batch:
-                    yield _record(each)
-            left = {tp: end for tp, end in left.items() if at[tp] < end}
+        consumer.resume(*left)
+        try:
+            while left:
+                fetched, at = await self._fetched(consumer, left)
+                for each in fetched:
+                    yield each
+                left = {tp: end for tp, end in left.items() if at[tp] < end}
+        finally:
+            consumer.pause(*consumer.assignment())
+
+    async def _fetched(
+        self, consumer: AIOKafkaConsumer, partitions: Iterable[KafkaTopicPartition]
+    ) -> tuple[list[Record], dict[KafkaTopicPartition, int]]:
+        """Records, and where each partition is read up to."""
+        try:
+            async with answered_within(self._within_s, self._bootstrap, self._topics):
+                fetched = await consumer.getmany(timeout_ms=200)
+                at = {tp: await consumer.position(tp) for tp in partitions}
+        except bus_batches.Unreadable as error:
+            raise ClientLost(f"a batch cannot be read: {error}") from error
+        return [_record(each) for batch in fetched.values() for each in batch], at
 
     async def _unread(self, consumer: AIOKafkaConsumer) -> dict[KafkaTopicPartition, int]:
         """Where each partition ends that has more, after skipping what is too far before that."""
@@ -291,6 +304,8 @@ class Tail:
             begins = {tp: found[tp].offset if found.get(tp) else ends[tp] for tp in partitions}
         for tp in partitions:
             consumer.seek(tp, begins[tp])
+        if self._last:
+            consumer.pause(*partitions)
         self._left = {tp: end for tp, end in ends.items() if end > max(starts[tp], begins[tp])}
 
 
