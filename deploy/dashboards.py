@@ -193,6 +193,15 @@ BUSINESS: Final = Dashboard(
                   f'sum by (step) (increase(saga_compensations_total{{{_OF}, result="ok"}}'
                   f"[{_EACH}]))", "{{step}}", f"{SAGAS}?query=phase%3Dcompensated"),
         ]),
+        Band("Money", [
+            _bars(f"Value {outcome}",
+                  f"{says}, in minor units such as pence, by currency.",
+                  "sum by (currency) (increase(saga_value_minor_units_total"
+                  f'{{{_OF}, outcome="{outcome}"}}[{_EACH}]))', "{{currency}}",
+                  f"{SAGAS}?query=phase%3D{outcome}")
+            for outcome, says in (("completed", "What orders were worth that were delivered"),
+                                  ("compensated", "What cancelled orders would have been worth"))
+        ]),
         Band("Over the time shown", [
             _stat("Completed", "short", "Orders delivered.",
                   f'sum(increase(saga_finished_total{{{_OF}, outcome="completed"}}[$__range]))',

@@ -16,6 +16,7 @@ from orchestrator.engine.shell import Moved
 from orchestrator.gauges import look
 from orchestrator.metrics import SAGAS, SagaMetrics, Shape
 from orchestrator.saga import Saga
+from schemas.common import Money
 from services.chassis.metrics import Family, Meters
 from services.chassis.store import Readable
 
@@ -98,8 +99,7 @@ class SagaMeters:
         if before is None and after.phase is not Phase.CANCELLED_EARLY:
             self._metrics.started(saga.name)
         if after.finished and not (before is not None and before.finished):
-            seconds = (moved.at_us - after.started_us) / _MICROSECONDS
-            self._metrics.finished(saga.name, after.phase.value, seconds, after.saga_id)
+            self._finished(saga, after, moved.at_us)
         for entry in moved.decision.entries:
             if before is not None and entry.from_state != entry.to_state:
                 self._metrics.moved(saga.name, (entry.from_state, entry.to_state), moved.trigger)
@@ -114,6 +114,13 @@ class SagaMeters:
                 if isinstance(send, Resend):
                     cause = "operator" if moved.trigger == "operator" else "no_reply"
                     self._metrics.retried(saga.name, send.step, cause)
+
+    def _finished(self, saga: Saga[object], after: Instance[object], at_us: int) -> None:
+        seconds = (at_us - after.started_us) / _MICROSECONDS
+        self._metrics.finished(saga.name, after.phase.value, seconds, after.saga_id)
+        # Data that has an `amount` of money says by it what its saga is worth.
+        if isinstance(worth := getattr(after.data, "amount", None), Money):
+            self._metrics.valued(saga.name, after.phase.value, worth)
 
     def _replied(
         self, saga: Saga[object], before: Instance[object], entry: Entry, at_us: int

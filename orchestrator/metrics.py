@@ -1,8 +1,9 @@
 """What the orchestrator exports of its sagas, beside what every process does.
 
-`SAGAS` continues the catalogue of `services.chassis.metrics`. Label values come
-from the definitions alone: states, steps and commands that they name, never a saga's id, which
-appears only as an exemplar. Every label set a definition implies is there with 0 from the start.
+`SAGAS` continues the catalogue of `services.chassis.metrics`. Label values come from the
+definitions alone: states, steps and commands that they name (and from CURRENCIES), never a saga's
+id, which appears only as an exemplar. Every label set that a definition implies is there with 0
+from the start.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from dataclasses import dataclass, field
 
 from orchestrator.engine.standing import REASONS
 from orchestrator.gauges import Open
+from schemas.common import Money
 from services.chassis.metrics import LONG, OTHER, Family, Labels, Meters
 
 SAGAS = (
     Family("saga_started_total", "counter", ("saga",), "Sagas started"),
     Family("saga_finished_total", "counter", ("saga", "outcome"), "Sagas that reached their end"),
     Family("saga_duration_seconds", "histogram", ("saga", "outcome"), "From start to end", LONG),
+    Family("saga_value_minor_units_total", "counter", ("saga", "outcome", "currency"),
+           "What the sagas were worth that reached their end, in minor units such as pence"),
     Family("saga_state_duration_seconds", "histogram", ("saga", "state"),
            "How long sagas stayed in a state", LONG),
     Family("saga_transitions_total", "counter", ("saga", "from_state", "to_state", "trigger"),
@@ -43,6 +47,10 @@ SAGAS = (
 
 EXEMPLAR_FROM_S = 1.0
 OUTCOMES = ("completed", "compensated")
+# A stranger may name any; these are told apart.
+CURRENCIES = frozenset(
+    "AUD CAD CHF CNY CZK DKK EUR GBP HKD INR JPY NOK NZD PLN SEK SGD USD".split()  # noqa: SIM905
+)
 TRIGGERS = ("event", "timer", "operator")
 NOT_OPEN = "not_open"  # the state of a parked key that no open saga speaks for
 
@@ -85,6 +93,11 @@ class SagaMetrics:
         labels = (saga, outcome)
         self._meters.add("saga_finished_total", labels)
         self._meters.observe("saga_duration_seconds", labels, seconds, _exemplar(saga_id))
+
+    def valued(self, saga: str, outcome: str, worth: Money) -> None:
+        currency = worth.currency if worth.currency in CURRENCIES else OTHER
+        labels = (saga, outcome, currency)
+        self._meters.add("saga_value_minor_units_total", labels, worth.amount_minor)
 
     def moved(self, saga: str, states: tuple[str, str], trigger: str) -> None:
         """`states`: from, to."""
@@ -140,6 +153,7 @@ class SagaMetrics:
         begin("saga_started_total", saga)
         begin("saga_finished_total", saga, OUTCOMES)
         begin("saga_duration_seconds", saga, OUTCOMES)
+        begin("saga_value_minor_units_total", saga, OUTCOMES, (OTHER,))
         still = [state for state, terminal in shape.states.items() if not terminal]
         begin("saga_state_duration_seconds", saga, still)
         for before, after in shape.edges:

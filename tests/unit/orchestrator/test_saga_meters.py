@@ -9,11 +9,13 @@ from saga_cases import ORDER
 
 from orchestrator.engine.decide import decide
 from orchestrator.engine.instance import Started
+from orchestrator.engine.machine import Phase
 from orchestrator.engine.shell import Moved
 from orchestrator.meters import SagaMeters
 from orchestrator.metrics import SAGAS
 from orchestrator.sagas.fulfilment import FULFILMENT
 from orchestrator.sagas.onboarding import ONBOARDING
+from schemas.common import Money
 from services.chassis.metrics import Meters
 
 LATER = replace(ONBOARDING, name=FULFILMENT.name, version=FULFILMENT.version + 1)
@@ -44,3 +46,27 @@ def test_a_version_that_this_release_does_not_know_is_passed_over() -> None:
     counting.begin(meters)
     counting.count([started(99)])
     assert meters.registry.get_sample_value("saga_started_total", {"saga": "fulfilment"}) == 0
+
+
+@pytest.mark.parametrize(("currency", "told"), [("GBP", "GBP"), ("THB", "other")])
+def test_what_an_ended_saga_was_worth_is_counted_once_by_its_end(currency: str, told: str) -> None:
+    """By the amount in its data; touched again after its end, and while it is open, it is not."""
+    meters, counting = Meters(SAGAS), SagaMeters((FULFILMENT, ONBOARDING))  # type: ignore[arg-type]
+    counting.begin(meters)
+    opened = started(FULFILMENT.version)
+    assert opened.after is not None
+    worth = replace(opened.after.data, amount=Money(4200, currency))  # type: ignore[type-var]
+    ended = opened.after._replace(phase=Phase.COMPENSATED, data=worth)
+    counting.count([opened])
+    counting.count([replace(opened, before=opened.after, after=ended)])
+    counting.count([replace(opened, before=ended, after=ended)])
+
+    values = {
+        outcome: meters.registry.get_sample_value(
+            "saga_value_minor_units_total",
+            {"saga": "fulfilment", "outcome": outcome, "currency": told},
+        )
+        for outcome in ("completed", "compensated")
+    }
+    assert values["compensated"] == 4200
+    assert not values["completed"]
