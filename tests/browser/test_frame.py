@@ -21,6 +21,19 @@ async def test_the_header_is_one_row(served: Served, page: Page, width: int) -> 
     await expect(page.get_by_role("link", name="Learn")).to_be_visible(visible=width == 1280)
 
 
+async def test_the_narrowest_screen_shows_it_all(served: Served, page: Page) -> None:
+    """At 320 pixels nothing is scrolled sideways, and one menu closes the other."""
+    await page.set_viewport_size({"width": 320, "height": 800})
+    await page.goto(f"{served.url}/")
+    await expect(page.locator("#liveness")).to_have_text("live · 1 s")
+    await page.locator(".pages > summary").click()
+    await page.locator(".own > summary").click()
+
+    await expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    await expect(page.get_by_role("link", name="Learn")).to_be_hidden()
+    assert await page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 async def test_keys_open_and_close_the_menu(served: Served, page: Page) -> None:
     """Enter opens it, a link in it leads on, Escape closes it and gives the focus back."""
     await page.set_viewport_size({"width": 360, "height": 800})

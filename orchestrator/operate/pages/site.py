@@ -13,6 +13,7 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Match
@@ -35,6 +36,7 @@ from services.chassis.access import (
     page,
     still_admitted,
 )
+from services.chassis.api import our_fault
 from services.chassis.store import Unavailable
 
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -90,27 +92,13 @@ class Site:
         async def answered(request: Request) -> Response:
             try:
                 return await answer(request)
-            except NoPage as fault:
-                return self._fault(request, fault)
-            except BadFilter as fault:
-                bad = HTTPStatus.UNPROCESSABLE_ENTITY
-                sentence = f"This filter cannot be read: {fault}."
-                links = {"drop the filter": request.url.path}
-                return self._fault(
-                    request, NoPage("Not a filter", sentence, status=bad, links=links)
-                )
-            except (NotKnown, NotAnswered) as fault:
-                return self._fault(request, NoPage("Not found", str(fault)))
-            except NotUnderstood as fault:
-                bad = HTTPStatus.UNPROCESSABLE_ENTITY
-                return self._fault(request, NoPage("Not for this", str(fault), status=bad))
-            except Unavailable as fault:
-                sentence = f"The orchestrator's database cannot be read now: {fault}."
-                links = {"try again": str(request.url.path), "services": "/services"}
-                gone = HTTPStatus.SERVICE_UNAVAILABLE
-                return self._fault(
-                    request, NoPage("Waiting for data", sentence, status=gone, links=links)
-                )
+            except HTTPException:  # such as a body that is too large
+                raise
+            except Exception as fault:  # noqa: BLE001  what nobody knows is logged with its stack
+                told = _told(request.url.path, fault)
+                if told is None:
+                    await our_fault(request, fault)
+                return self._fault(request, told or _defect(request.url.path))
 
         return answered
 
@@ -198,6 +186,34 @@ class Elsewhere(Guarded):
         match, found = super().matches(scope)
         ours = match is Match.FULL and not f"{scope['path']}/".startswith("/api/")
         return (match, found) if ours else (Match.NONE, {})
+
+
+def _told(path: str, fault: Exception) -> NoPage | None:
+    """A fault that can be expected, as a page; None for a defect."""
+    bad, gone = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+    match fault:
+        case NoPage():
+            return fault
+        case BadFilter():
+            sentence, links = f"This filter cannot be read: {fault}.", {"drop the filter": path}
+            return NoPage("Not a filter", sentence, status=bad, links=links)
+        case NotKnown() | NotAnswered():
+            return NoPage("Not found", str(fault))
+        case NotUnderstood():
+            return NoPage("Not for this", str(fault), status=bad)
+        case Unavailable():
+            sentence = f"The orchestrator's database cannot be read now: {fault}."
+            links = {"try again": path, "services": "/services"}
+            return NoPage("Waiting for data", sentence, status=gone, links=links)
+    return None
+
+
+def _defect(path: str) -> NoPage:
+    sentence = "That is a defect of ours; the log of this process says where."
+    links = {"try again": path, "Overview": "/"}
+    return NoPage(
+        "This page failed", sentence, status=HTTPStatus.INTERNAL_SERVER_ERROR, links=links
+    )
 
 
 async def _nowhere(request: Request) -> Response:

@@ -77,6 +77,27 @@ async def test_looks_are_kept_and_strangers_not_followed(site: Website) -> None:
         assert answer.headers["location"] == "/"
 
 
+async def test_a_defect_is_a_page_and_a_line_of_the_log(
+    site: Website, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody reads a stack in a browser; whoever mends it finds it in the log."""
+
+    async def broken(wanted: object) -> None:
+        raise KeyError(wanted.__class__.__name__)
+
+    monkeypatch.setattr(site.sources.reading, "stuck", broken)
+
+    page = Text(await site.page("/stuck", 500))
+
+    assert (
+        "This page failed That is a defect of ours; the log of this process says where."
+        " try again Overview" in page.seen
+    )
+    assert page.links[-2:] == ["/stuck", "/"]
+    (line,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert (line.getMessage(), repr(line.exc_info[1])) == ("a request failed", "KeyError('Filter')")  # type: ignore[index]
+
+
 async def test_a_mistyped_address_is_a_page_too(site: Website) -> None:
     """It names the address and what is near it; the API answers in JSON, a stranger logs in."""
     page = Text(await site.page("/stock/now", 404))
