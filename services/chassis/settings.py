@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args, get_origin
@@ -251,6 +252,9 @@ class Settings(BaseModel):
             for variable, name in variables.items()
             if name in asked and name not in given
         ]
+        if given.keys() & set(OIDC) and find_spec("jwt") is None:
+            more = "asks for what is not installed: pip install 'baton-saga[oidc]'"
+            problems.append(Problem("BATON_OIDC_ISSUER", "", more))
         if "failpoint" in given and "test" not in given:
             problems.append(
                 Problem("BATON_FAILPOINT", "", "kills this process, so it asks for BATON_TEST=1")

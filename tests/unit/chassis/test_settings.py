@@ -197,3 +197,21 @@ def test_a_provider_of_identities_is_given_whole_or_not_at_all() -> None:
         "BATON_OIDC_ROLES: missing, and other BATON_OIDC_ settings are given",
         f"BATON_OIDC_KEYS_URL={far}: allowed is a URL, https:// unless on this machine",
     ]
+
+
+def test_a_provider_without_its_extra_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With what to type, instead of a traceback when the gate is made."""
+    given = {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "BATON_OIDC_ISSUER": "https://login.example",
+        "BATON_OIDC_AUDIENCE": "baton",
+        "BATON_OIDC_KEYS_URL": "https://login.example/keys",
+        "BATON_OIDC_ROLES": "{}",
+    }
+    assert Settings.read(given, service="crm").oidc_audience == "baton"
+    monkeypatch.setattr("services.chassis.settings.find_spec", lambda _: None)
+    assert refused(given) == [
+        "BATON_OIDC_ISSUER: asks for what is not installed: pip install 'baton-saga[oidc]'"
+    ]
