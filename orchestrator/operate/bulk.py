@@ -101,8 +101,8 @@ class Operations:
     async def preview(self, wanted: BulkOrder) -> BulkPreview:
         """Raises BadFilter, UnknownSaga, TooMany."""
         if wanted.names:
-            sagas = [await self._telling.find(name) for name in wanted.names[:REHEARSED_MAX]]
-            count = len(wanted.names)
+            named = await self._named(wanted)
+            sagas, count = named[:REHEARSED_MAX], len(named)
         else:
             count = await self.count(wanted.query)
             sagas = list((await self._reading.page(parse(wanted.query), REHEARSED_MAX)).sagas)
@@ -125,7 +125,7 @@ class Operations:
         order, name = wanted.order, f"{BULK}{secrets.token_hex(5)}"
         if not wanted.names:
             _some(wanted.query)
-        sagas = [await self._telling.find(each) for each in wanted.names]
+        sagas = await self._named(wanted)
         act = Act(order.actor, order.via, order.verb.value, name, order.reason, request)
         async with self._audit.acting(act, counted=False) as became:
             now_us = self._clock.now_us()
@@ -170,8 +170,19 @@ class Operations:
     async def _of(self, request: str) -> list[Kept]:
         return await self._store.read(SQL["operations.of_request"], {"request": request})
 
+    async def _named(self, wanted: BulkOrder) -> list[SagaView]:
+        """Each once, however often and by whichever name. Raises UnknownSaga."""
+        sagas = [await self._telling.find(each) for each in wanted.names]
+        return list({each.row: each for each in sagas}.values())
+
     async def _same(self, row: Kept, wanted: BulkOrder, request: str) -> Operation:
-        if (row["verb"], row["query"]) != (wanted.order.verb.value, wanted.query):
+        order = wanted.order
+        asked = (order.verb.value, wanted.query, order.step, order.assignee)
+        same = asked == tuple(row[name] for name in ("verb", "query", "step", "assignee"))
+        if wanted.names and same:
+            items = await self.items(str(row["id"]), 0, NAMES_MAX)
+            same = [each["saga"] for each in items] == [e.row for e in await self._named(wanted)]
+        if not same:
             raise KeyReused(f"{request} was given to {Operation(row).id}")
         return await self._whole(row)
 

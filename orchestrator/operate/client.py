@@ -25,7 +25,7 @@ Json = dict[str, object]
 ANSWER_WITHIN_S = 15.0  # longer than the console waits for Kafka and for what becomes of a verb
 CONSOLE = "console"
 UP = "is it running? baton status; baton up"
-_CODES = {
+_CODES: dict[int, Exit] = {
     HTTPStatus.NOT_FOUND: Exit.NOT_FOUND,
     HTTPStatus.UNAUTHORIZED: Exit.REFUSED,
     HTTPStatus.FORBIDDEN: Exit.REFUSED,
@@ -96,7 +96,7 @@ class Server:
         status = answer.status_code
         detail = said.get("detail") if isinstance(said, dict) else None
         what = str(detail or f"{answer.request.method} {answer.request.url}: status {status}")
-        raise VerbFault(what, mend=_mend(status), code=_CODES.get(HTTPStatus(status), Exit.FAILURE))
+        raise VerbFault(what, mend=_mend(status), code=_CODES.get(status, Exit.FAILURE))
 
 
 def _url(process: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -91,6 +92,8 @@ def _places(output: Output, server: Server, order: KeyOrder, wanted: Wanted) -> 
         )
     kind = "parked" if order.record is None else "rejected"
     found = entries_of(output, server, {"kind": kind, **asdict(wanted)}, limit=MATCHING_MAX)
+    if any(n >= MATCHING_MAX for n in Counter(each["service"] for each in found).values()):
+        output.say(f"{MATCHING_MAX} of a process are taken at once: then look for more")
     if order.record is not None:
         found = [each for each in found if each["record"] == order.record]
     places = [Place(str(each["service"]), str(each["key"])) for each in found]
@@ -141,7 +144,7 @@ def _told(
         if "look" in said:
             said = _followed(server, said, time.monotonic)
     except VerbFault as fault:
-        if fault.code not in (Exit.REFUSED, Exit.UNREACHABLE, Exit.NOT_FOUND):
+        if fault.code not in (Exit.REFUSED, Exit.UNREACHABLE, Exit.NOT_FOUND, Exit.USAGE):
             raise
         output.say(f"{count}{place.key}: {fault.what}")
         return {**row, "result": "refused", "detail": fault.what}, fault.code

@@ -77,8 +77,10 @@ class LetterTelling:
         act = Act(order.actor, order.via, verb.verb, f"{service} {key}", order.reason, name)
         async with self._audit.acting(act) as became:
             await self._telling.tell(verb, _id(name))
+            became.result = NOT_TAKEN
             told = await self._telling.result(lambda: self.taken(service, name))
-            became.result = NOT_TAKEN if told is None else str(told["result"])
+            if told is not None:
+                became.result = str(told["result"])
         return told
 
     async def taken(self, service: str, name: str) -> Json | None:

@@ -150,6 +150,7 @@ class SagaTelling:
             return _told(request, order, Result.STALE.value, saga)
         async with self._audit.acting(act) as became:
             await self._telling.tell(operator_verb(saga.key, saga.saga_id, order), verb_id(request))
+            became.result = NOT_TAKEN
 
             async def taken() -> Json | None:
                 try:
@@ -158,7 +159,8 @@ class SagaTelling:
                     return None
 
             row = await self._telling.result(taken)
-            became.result = NOT_TAKEN if row is None else str(row["result"])
+            if row is not None:
+                became.result = str(row["result"])
         if row is not None:
             with suppress(Unavailable):
                 return await self._of_row(request, row)

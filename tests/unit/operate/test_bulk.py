@@ -176,11 +176,24 @@ async def test_a_preview_tells_ids_messages_and_money(waiting: Console) -> None:
 
 async def test_sagas_are_named_instead_of_matched(waiting: Console) -> None:
     """Each once; one that is unknown is told before anything begins."""
-    operation = await begin(waiting, {**RETRY, "sagas": ["o-1", "fulfilment:o-2", "o-1"]})
+    named = {**RETRY, "sagas": ["o-1", "fulfilment:o-2", "fulfilment:o-1", "o-1"]}
+    operation = await begin(waiting, named)
+    _, dry = await waiting.post("/api/operations", {**named, "dry_run": True})
+    again = await begin(waiting, named)
+    reused = [
+        await waiting.post("/api/operations", body, "b-1")
+        for body in (
+            {**named, "sagas": ["o-1", "o-3"]},
+            {**named, "step": "payment"},
+            {**named, "assignee": "bob"},
+        )
+    ]
     status, said = await waiting.post("/api/operations", {**RETRY, "sagas": ["o-9"]}, "b-2")
 
     assert await counts(waiting, operation) == ("running", {"pending": 2})
     assert (status, said["detail"]) == (404, "saga: no saga o-9 is known here")
+    assert (dry["count"], again) == (2, operation)
+    assert [status for status, _ in reused] == [409, 409, 409]
     shown = (await waiting.read("/api/operations"))["operations"]
     assert [(each["id"], each["total"]) for each in shown] == [(operation, 2)]
 

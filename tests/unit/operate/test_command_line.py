@@ -10,9 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from orchestrator.operate.cli import build_app, hoisted
+from orchestrator.operate.client import Server
+from orchestrator.operate.exits import Exit
+from orchestrator.operate.faults import VerbFault
 from orchestrator.operate.output import Form, Output
 
 ROWS = [
@@ -208,3 +212,16 @@ def test_doctor_names_what_is_ill_and_the_command_that_mends_it(tmp_path: Path) 
         "check": "stack", "finding": "note", "detail": "none runs", "mend": "baton up"
     }  # fmt: skip
     assert {found[name]["finding"] for name in ("python", "venv module", "java")} == {"ok"}
+
+
+def test_a_status_that_nobody_has_named_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a proxy before the console; told, and no traceback."""
+    monkeypatch.setenv("BATON_TOKEN", "t")
+    answer = httpx.Response(599, request=httpx.Request("GET", "http://console/api/sagas"))
+    with Server(url="http://console") as server, pytest.raises(VerbFault) as told:
+        server._json(answer)
+
+    assert (told.value.code, str(told.value)) == (
+        Exit.FAILURE,
+        "GET http://console/api/sagas: status 599",
+    )

@@ -351,3 +351,15 @@ def test_what_has_no_id_for_its_key_can_only_be_read(parked: Desk) -> None:
     assert (answer.status_code, answer.json()["detail"]) == (422, told)
     assert (dry.code, dry.err) == (2, f"✖ {told}\n")
     assert [out.key for out in parked.box.sent] == ["c"]
+
+
+def test_more_than_are_told_at_once_are_spoken_of(
+    parked: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that is full may not be whole."""
+    whole = parked.type("discard", "--service", "billing", "--reason", "x", "--dry-run")
+    monkeypatch.setattr(dlq_work, "MATCHING_MAX", 1)
+    cut = parked.type("discard", "--service", "billing", "--reason", "x", "--dry-run")
+
+    told = "1 of a process are taken at once: then look for more\n"
+    assert (told in whole.err, told in cut.err) == (False, True)

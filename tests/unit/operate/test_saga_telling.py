@@ -212,6 +212,18 @@ async def test_what_was_told_is_not_said_to_have_failed_when_it_cannot_be_looked
     assert [line[2] for line in await waiting.audited()] == ["asked", "not_taken"]
 
 
+async def test_who_is_cut_off_after_it_was_told_has_not_failed(waiting: Console) -> None:
+    """The console stops, say: the audit knows that it was told."""
+    waiting.wire.asleep = True
+    telling_it = asyncio.create_task(waiting.tell("o-1", RETRY))
+    await waiting.wire.used.wait()
+    telling_it.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling_it
+
+    assert [line[2] for line in await waiting.audited()] == ["asked", "not_taken"]
+
+
 async def test_what_is_not_taken_yet_says_where_to_look(waiting: Console) -> None:
     """202 while the orchestrator sleeps; the place it names answers once it was taken."""
     waiting.wire.asleep = True
