@@ -126,8 +126,13 @@ def console_routes(parts: Parts) -> Served:
     return Served(given, live, runner, history)
 
 
-def provider_of(settings: ConsoleSettings, clock: Clock) -> OidcLogin | None:
-    """Where browsers may log in beside here. Its settings are whole, or none is there."""
+def ways_of(settings: ConsoleSettings, clock: Clock) -> Ways:
+    """How people log in, at a provider, too, if one is set."""
+    return Ways(_provider(settings, clock), settings.logins_per_minute)
+
+
+def _provider(settings: ConsoleSettings, clock: Clock) -> OidcLogin | None:
+    """Its settings are whole, or none is there."""
     login, token = settings.oidc_login_url, settings.oidc_token_url
     back, client_id = settings.oidc_callback_url, settings.oidc_client_id
     if not (login and token and back and client_id):
@@ -221,7 +226,7 @@ class Console:
         store = await self._own(stack)
         audit = Audit(store, clock, self.counted)
         home = Home(settings.home)
-        ways = Ways(provider_of(settings, clock), settings.logins_per_minute)
+        ways = ways_of(settings, clock)
         own = (audit, store, counted, sessions, gate, home, ways)
         parts = Parts(reading, database, surfaces, self._tails(stack), telling, *own)
         served = console_routes(parts)

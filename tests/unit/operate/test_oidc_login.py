@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from orchestrator.operate.console import provider_of
+from orchestrator.operate.console import ways_of
 from orchestrator.operate.login import LOGINS_BURST, NO_PROVIDER, Ways, login_routes
 from orchestrator.operate.oidc_login import (
     ASKED_S,
@@ -352,10 +352,10 @@ GIVEN = {
 def test_the_settings_name_the_provider() -> None:
     """Whole, or not at all; who comes back comes to the one path there is."""
     without = {name: value for name, value in GIVEN.items() if "CLIENT" not in name}
-    settings = ConsoleSettings.read(GIVEN, service="console")
-    made = provider_of(settings, HandClock())
-    assert made is not None
-    assert made._client == CLIENT
+    settings = ConsoleSettings.read({**GIVEN, "BATON_LOGINS_PER_MINUTE": "30"}, service="console")
+    made = ways_of(settings, HandClock())
+    assert made.provider is not None
+    assert (made.provider._client, made.per_minute) == (CLIENT, 30)
     assert "s e:cret" not in repr(settings)
     with pytest.raises(SettingsError) as refused:
         ConsoleSettings.read(
