@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import sys
 from pathlib import Path
@@ -167,7 +168,8 @@ def test_a_copy_is_made_while_the_others_run(home: Home) -> None:
     given = {"BATON_POSTGRES": "postgresql://baton@db:5432/"}
     ports = build_stack(home, given).ports
     running = build_stack(home, given)
-    later = running.copy("billing-2")
+    with socket.create_server(("127.0.0.1", ports["billing_ops"])):
+        later = running.copy("billing-2")
     at_once = build_stack(home, given, only=(*PROCESSES, "billing-2"))
 
     assert running.ports == ports
