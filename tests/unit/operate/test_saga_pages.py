@@ -258,6 +258,9 @@ async def test_older_lines_stand_on_their_own_page(site: Website) -> None:
 
     assert newest.count('<tr id="e') == 100
     assert oldest.count('<tr id="e') == 1
+    longer = Text(await site.page("/sagas/o-1?tab=sequence"))
+
+    assert f"/sagas/fulfilment%3Ao-1?tab=sequence&before={older}" in longer.links
     assert "← orders.OrderPlaced" in seen(oldest)
     assert "Lines e2 to e101 of this saga. Older lines" in seen(newest)
     assert "Lines e1 to e1 of this saga. Newest lines" in told.seen

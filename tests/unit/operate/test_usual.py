@@ -139,6 +139,48 @@ def test_lines_whose_times_run_backwards_are_found() -> None:
     assert [(one.seq, other.seq) for one, other in clock_skew(moments)] == [(2, 3)]
 
 
+async def test_a_time_before_its_cause_is_pointed_out(site: Website) -> None:
+    """On every way that tells times, with both lines; and on no other saga's page."""
+    site.playing.wait(-3)
+    await site.playing.reserve("waits")
+
+    for tab in ("story", "timeline", "sequence"):
+        page = Text(await site.page(f"/sagas/waits?tab={tab}"))
+        assert (
+            "⚠ Clocks disagree: e42 was written after e41 and says a time 3 s before it; what lies"
+            " between them is no duration." in page.seen
+        )
+        assert "/sagas/fulfilment%3Awaits?tab=story#e42" in page.links
+    assert "Clocks disagree" not in await site.page("/sagas/o-1")
+
+
+def test_a_verb_changes_what_is_no_step() -> None:
+    """Paused and owner; a refused one changes nothing."""
+    lines = [
+        {**told(n, n), "what": what, "evidence": evidence, "result": result}
+        for n, (what, evidence, result) in enumerate(
+            [
+                ("verb_pause", "", "applied"),
+                ("verb_assign", "bob", "applied"),
+                ("verb_resume", "", "stale"),
+                ("verb_resume", "", "applied"),
+                ("verb_unassign", "", "applied"),
+                ("verb_note", "", "applied"),
+            ],
+            1,
+        )
+    ]
+
+    assert [moment.moves for moment in story(lines, FULFILMENT)] == [
+        (("paused", "no", "yes"),),
+        (("owner", "", "bob"),),
+        (),
+        (("paused", "yes", "no"),),
+        (("owner", "", "nobody"),),
+        (),
+    ]
+
+
 def told(seq: int, at_s: int) -> dict[str, object]:
     cause = {"id": "c", "source": "shop", "type": "orders.OrderPlaced"}
     names = ("from_state", "to_state", "step", "detail", "actor", "evidence")
