@@ -115,8 +115,9 @@ async def test_where_nothing_is_known_nothing_is_slow(tmp_path: Path) -> None:
 
 
 def test_slow_is_written_in_one_way() -> None:
-    """Anything else is told how."""
+    """Anything else is told how. What has finished is not even looked at."""
     assert parse("slow=p95") == Filter(slow=True)
+    assert parse("slow=p95").only_open
     with pytest.raises(BadFilter, match=r"started= and slow=p95$"):
         parse("slow=p99")
 
