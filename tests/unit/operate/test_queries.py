@@ -154,6 +154,7 @@ async def test_gauges_say_the_same_on_both_databases(both: Both) -> None:
                 ("fulfilment", "undoing_stock", "late_timer"): 1,
             }
         ),
+        {("fulfilment", "contract"): 60.0, ("fulfilment", "late_timer"): 58.0},
         {"fulfilment": 50.0},
         1,
     )
