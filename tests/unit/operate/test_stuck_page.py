@@ -136,6 +136,9 @@ async def test_whose_a_saga_is_and_why_stands_in_its_row_and_its_groups(late: We
     seen = Text(html).seen
     assert f"ready bob asked the bank {HOSTILE} · not here" in seen
     assert "ReserveStock sent once bob asked the bank Retry" in seen
+    told = Text(await late.page("/sagas/o-1")).seen
+    assert "asked the bank owner: bob" in told
+    assert "evidence" not in told
     assert "<img" not in html
 
 
