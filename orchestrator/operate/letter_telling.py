@@ -52,8 +52,7 @@ class LetterTelling:
         """Parked keys and rejected records; and who did not answer, and why. Raises NotKnown."""
         if "service" in wanted:
             self._surfaces.address(wanted["service"])
-        said, silent = await self._surfaces.every(PATH, wanted)
-        return [entry for each in said for entry in _list(each["entries"])], silent
+        return await self._surfaces.every(PATH, wanted, "entries")
 
     async def shown(self, service: str, key: str) -> Json:
         return await self._surfaces.one(service, f"{PATH}/{segment(key)}", {})
@@ -119,8 +118,3 @@ def _verb(service: str, key: str, order: LetterOrder) -> OperatorVerb:
 
 def _id(name: str) -> str:
     return f"console/{name}"
-
-
-def _list(value: object) -> list[Json]:
-    assert isinstance(value, list)
-    return value

@@ -68,9 +68,9 @@ class Surfaces:
         return address
 
     async def every(
-        self, path: str, wanted: Mapping[str, str]
+        self, path: str, wanted: Mapping[str, str], listed: str
     ) -> tuple[list[Json], dict[str, str]]:
-        """What each process says, and why the others do not."""
+        """What all processes list under that name, and why some list nothing."""
         services = [each for each in self.services if wanted.get("service", each) == each]
         given = {name: value for name, value in wanted.items() if name != "service" and value}
         asked = [self.one(each, path, given) for each in services]
@@ -82,8 +82,10 @@ class Surfaces:
                 silent[service] = str(answer)
             elif isinstance(answer, BaseException):
                 raise answer
+            elif isinstance(some := answer.get(listed), list):
+                answers += some
             else:
-                answers.append(answer)
+                silent[service] = f"{service} says what no process of Baton says: no {listed}"
         return answers, silent
 
     async def answer(

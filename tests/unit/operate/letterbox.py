@@ -29,13 +29,22 @@ from tests.unit.chassis.company import CATALOGUE, CODEC, DirectStore, Member, bi
 class ByHost(httpx.AsyncBaseTransport):
     """Each service's own routes under its name; a silent one refuses the connection."""
 
-    def __init__(self, apps: dict[str, Starlette], silent: set[str]) -> None:
+    def __init__(
+        self,
+        apps: dict[str, Starlette],
+        silent: set[str],
+        said: dict[str, httpx.Response] | None = None,
+    ) -> None:
+        """`said`: what somebody else answers on that port."""
         self._routes = {name: httpx.ASGITransport(app) for name, app in apps.items()}
         self._silent = silent
+        self._said = {} if said is None else said
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.host in self._silent:
             raise httpx.ConnectError("refused", request=request)
+        if request.url.host in self._said:
+            return self._said[request.url.host]
         return await self._routes[request.url.host].handle_async_request(request)
 
 
@@ -52,6 +61,7 @@ class Letterbox:
             member.__post_init__()
         self.kept = DirectStore(migrations={"console": MIGRATIONS})
         self.silent = set[str]()
+        self.said: dict[str, httpx.Response] = {}
         self.broken: BusError | None = None
         self.asleep = False
         self.sent: list[Outgoing] = []
@@ -86,7 +96,7 @@ class Letterbox:
     def telling(self) -> LetterTelling:
         apps = {name: self._app(name) for name in self.members}
         addresses = {name: f"http://{name}" for name in apps}
-        surfaces = Surfaces(addresses, self._token_file, ByHost(apps, self.silent))
+        surfaces = Surfaces(addresses, self._token_file, ByHost(apps, self.silent, self.said))
         telling = Telling(self, Maker("console", CODEC, CATALOGUE), SystemClock())
         audit = Audit(self.kept, SystemClock())  # type: ignore[arg-type]
         return LetterTelling(surfaces, telling, audit)

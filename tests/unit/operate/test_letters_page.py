@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from letterbox import Letterbox
 from reading_pages import Text
@@ -58,6 +59,17 @@ async def test_none_is_good_news(site: Website, box: Letterbox) -> None:
     assert "⚠ crm is not in this list: crm does not answer (ConnectError)." in seen
     assert "None from those that answered." in seen
     assert "✓ none" not in seen
+
+
+async def test_whoever_else_answers_on_a_port_is_not_in_the_list(
+    site: Website, box: Letterbox
+) -> None:
+    """The page stands, and says whose letters are not known."""
+    box.said["crm"] = httpx.Response(200, json={"ok": True})
+
+    seen = Text(await site.page("/dead-letters")).seen
+
+    assert "⚠ crm is not in this list: crm says what no process of Baton says: no entries." in seen
 
 
 async def test_groups_lead_to_keys_and_keys_to_records(parked: Website) -> None:
