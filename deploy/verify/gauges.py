@@ -117,9 +117,22 @@ def _published(facts: Facts, finding: Inquiry, running: Running) -> None:
 
 
 def _repeats(facts: Facts, process: str, topic: str) -> int:
-    """Copies beyond what the outbox decided: a relay that was cut off says them again."""
-    found = [head for head in facts.heads.get(topic, ()) if head.source == process]
-    rows = sum(1 for row in facts.rows(process, Outbox) if row.topic == topic)
+    """Copies beyond what the outbox decided: a relay that was cut off says them again.
+
+    Dead letters are counted as OTHER, whatever topic they are of.
+    """
+
+    def meant(name: str) -> bool:
+        return name.endswith(DEAD) if topic == OTHER else name == topic
+
+    found = [
+        head
+        for name, heads in facts.heads.items()
+        if meant(name)
+        for head in heads
+        if head.source == process
+    ]
+    rows = sum(1 for row in facts.rows(process, Outbox) if meant(row.topic))
     return max(len(found) - rows, 0)
 
 

@@ -97,15 +97,19 @@ CANCELLED = "cancelled"
 OPERATOR = "operator"
 
 _FORWARD_ORDER = (Status.SENT, Status.IDLE, Status.REFUSED, Status.IN_DOUBT)
-_BACKWARD_ORDER = (Status.UNDOING, Status.DONE, Status.IN_DOUBT, Status.UNDONE)
+_BACKWARD_ORDER = (Status.UNDOING, Status.DONE, Status.IN_DOUBT)
 
 
 def state_of(phase: Phase, steps: tuple[Step, ...]) -> str:
-    """The phase, or `awaiting_` or `undoing_` the first step that is not settled."""
+    """The phase, or `awaiting_` or `undoing_` the first step that is not settled.
+
+    Paused with nothing left to undo it stays at the step that was undone last, which is the first.
+    """
     if phase is Phase.RUNNING:
-        return f"awaiting_{_first(steps, _FORWARD_ORDER)}"
+        return f"awaiting_{_first(steps, _FORWARD_ORDER) or steps[-1].name}"
     if phase is Phase.COMPENSATING:
-        return f"undoing_{_first(steps[::-1], _BACKWARD_ORDER)}"
+        left = _first(steps[::-1], _BACKWARD_ORDER)
+        return f"undoing_{left or _first(steps, (Status.UNDONE,)) or steps[0].name}"
     return phase.value
 
 
@@ -114,7 +118,7 @@ def _first(steps: tuple[Step, ...], order: tuple[Status, ...]) -> str:
         for step in steps:
             if step.status is status:
                 return step.name
-    return steps[-1].name
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,17 @@ def test_a_silent_payment_is_voided_though_nobody_knows_whether_it_was_authorise
     assert cancelled("no_reply", "payment") == run.receive(StockReleased("o-1")).outcome()
 
 
+def test_paused_before_its_outcome_a_saga_stands_where_it_undid_last() -> None:
+    """The last undo is answered while it is paused: the journal does not walk up again."""
+    run = drive(FULFILMENT, ORDER).receive(StockReserved("o-1"))
+    run.receive(PaymentAuthorised("o-1", "auth-7", PAID))
+    run.receive(ShipmentRefused("o-1", "country_not_served")).receive(PaymentVoided("o-1", PAID))
+    run.verb("pause").receive(StockReleased("o-1"))
+
+    assert run.state == "undoing_stock"
+    assert cancelled("country_not_served", "shipment") == run.verb("resume").outcome()
+
+
 def test_a_silent_capture_is_sent_with_growing_pauses_up_to_five_minutes() -> None:
     """After `within` the pauses double; the saga never gives up."""
     run = until_capture()

@@ -449,7 +449,7 @@ async def connected(tmp_path: Path) -> AsyncIterator[KeyedHttp]:
     async with (
         app.router.lifespan_context(app),
         gateway.open_gateway(
-            settings_of(BATON_PAYMENT_URL="http://provider.invalid"),
+            settings_of(BATON_PAYMENT_URL="http://127.0.0.1"),
             transport=httpx.ASGITransport(app),
         ) as provider,
     ):

@@ -151,7 +151,7 @@ def test_shipping_does_not_start_without_a_carrier() -> None:
 @asynccontextmanager
 async def connected(tmp_path: Path) -> AsyncIterator[KeyedHttp]:
     app = sandbox.build(Place(tmp_path / "carrier.db", 0))
-    settings = settings_of(BATON_CARRIER_URL="http://carrier.invalid")
+    settings = settings_of(BATON_CARRIER_URL="http://127.0.0.1")
     async with (
         app.router.lifespan_context(app),
         gateway.open_gateway(settings, transport=httpx.ASGITransport(app)) as carrier,
