@@ -119,14 +119,21 @@ def _published(facts: Facts, finding: Inquiry, running: Running) -> None:
 def _repeats(facts: Facts, process: str, topic: str) -> int:
     """Copies beyond what the outbox decided: a relay that was cut off says them again.
 
-    A copy of a dead letter does not say who made it: there it is anybody's repeats.
+    Dead letters are counted as OTHER, whatever topic they are of.
     """
-    if topic == OTHER:
-        rows = [row for each in facts.evidence.tables for row in facts.rows(each, Outbox)]
-        return max(len(facts.copies) - sum(row.topic.endswith(DEAD) for row in rows), 0)
-    found = [head for head in facts.heads.get(topic, ()) if head.source == process]
-    decided = sum(1 for row in facts.rows(process, Outbox) if row.topic == topic)
-    return max(len(found) - decided, 0)
+
+    def meant(name: str) -> bool:
+        return name.endswith(DEAD) if topic == OTHER else name == topic
+
+    found = [
+        head
+        for name, heads in facts.heads.items()
+        if meant(name)
+        for head in heads
+        if head.source == process
+    ]
+    rows = sum(1 for row in facts.rows(process, Outbox) if meant(row.topic))
+    return max(len(found) - rows, 0)
 
 
 def _consumed(facts: Facts, finding: Inquiry, running: Running) -> None:

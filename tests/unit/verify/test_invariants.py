@@ -453,25 +453,6 @@ def test_counters_that_agree_with_the_tables_hold() -> None:
     assert verdict.checked == {"processes": 1, "counters": 17}
 
 
-def test_a_dead_letter_that_was_published_again_may_be_counted_again() -> None:
-    """As often as it lies there, whoever made the copies; once more is a lie."""
-    made = small_company()
-    made.say("orchestrator", f"{ORDERS}.dlt", "o-1", f"{ORDERS}/0/0/dlt")
-    made.say("nobody", f"{ORDERS}.dlt", "o-1", f"{ORDERS}/0/0/dlt")
-    told = []
-    for counted in (2.0, 3.0):
-        running(made)
-        assert made.surfaces is not None
-        surface = made.surfaces["orchestrator"]
-        other = ("saga_events_published_total", frozenset({("topic", "other")}))
-        lies = replace(surface, samples={**surface.samples, other: counted})
-        made.surfaces["orchestrator"] = lies
-        (verdict,) = check(made.evidence(), only=["I-16"])
-        told.append([each.what for each in verdict.violations if "other" in each.what])
-
-    assert told == [[], ["orchestrator counts 3 published to other, its outbox 1 and 1 repeats"]]
-
-
 def test_metrics_that_lie_are_found() -> None:
     """A counter that is behind, a gauge that hides what waits, a readiness that hides a stop."""
     made = small_company()
